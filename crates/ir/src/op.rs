@@ -1,0 +1,409 @@
+//! The op table: every operation a graph can hold, one row each.
+//!
+//! Each class of ops is its own enum, matched exhaustively wherever ops are given meaning, so that the compiler lists
+//! what is still missing when a row is added. A row holds the name in the text form, the domain on which tests draw
+//! values, and what the reverse-mode derivative reads.
+
+use crate::types::{DType, Literal, Shape};
+use std::sync::Arc;
+
+/// Interval from which tests draw operands of an op.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Domain {
+    /// Any number.
+    Any,
+    /// Any number but 0, where the op has a kink or a pole.
+    NonZero,
+    /// Numbers above 0.
+    Positive,
+    /// Numbers above -1.
+    AboveMinusOne,
+    /// Numbers that differ from each other, because ties are a kink.
+    Distinct,
+    /// Truth values.
+    Logical,
+}
+
+/// What the reverse-mode derivative of an op reads besides the cotangent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// Nothing: the op is linear, or its derivative is zero.
+    Nothing,
+    /// The op's operands.
+    Input,
+    /// The op's result.
+    Output,
+    /// Operands and result.
+    Both,
+}
+
+macro_rules! op_class {
+    ($(#[$class_doc:meta])* $Class:ident {
+        $($(#[$doc:meta])* $Variant:ident = $text:literal, $domain:ident, $reads:ident;)*
+    }) => {
+        $(#[$class_doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum $Class { $($(#[$doc])* $Variant,)* }
+
+        impl $Class {
+            /// Every row of this class, in table order.
+            pub const ALL: &'static [$Class] = &[$($Class::$Variant,)*];
+
+            /// Name in the text form.
+            pub fn name(self) -> &'static str {
+                match self { $($Class::$Variant => $text,)* }
+            }
+
+            /// The row called `name` in the text form.
+            pub fn from_name(name: &str) -> Option<$Class> {
+                match name { $($text => Some($Class::$Variant),)* _ => None }
+            }
+
+            /// Where tests draw operands.
+            pub fn domain(self) -> Domain {
+                match self { $($Class::$Variant => Domain::$domain,)* }
+            }
+
+            /// What the reverse-mode derivative reads.
+            pub fn reads(self) -> Reads {
+                match self { $($Class::$Variant => Reads::$reads,)* }
+            }
+        }
+    };
+}
+
+op_class! {
+    /// One operand, elementwise.
+    UnaryOp {
+        /// `-x`
+        Neg = "neg", Any, Nothing;
+        /// `|x|`; derivative 0 at 0.
+        Abs = "abs", NonZero, Input;
+        /// -1, 0 or 1; NaN stays NaN. Derivative 0.
+        Sign = "sign", NonZero, Nothing;
+        /// `x·x`
+        Square = "square", Any, Input;
+        /// Square root; NaN below 0.
+        Sqrt = "sqrt", Positive, Output;
+        /// `1/sqrt(x)`
+        Rsqrt = "rsqrt", Positive, Both;
+        /// `1/x`
+        Recip = "recip", NonZero, Output;
+        /// `e^x`
+        Exp = "exp", Any, Output;
+        /// `e^x - 1` without cancellation near 0.
+        Expm1 = "expm1", Any, Output;
+        /// Natural logarithm; `log 0 = -inf`, NaN below 0.
+        Log = "log", Positive, Input;
+        /// `log(1 + x)` without cancellation near 0.
+        Log1p = "log1p", AboveMinusOne, Input;
+        /// Hyperbolic tangent.
+        Tanh = "tanh", Any, Output;
+        /// `1/(1 + e^-x)`, its small tail kept.
+        Sigmoid = "sigmoid", Any, Output;
+        /// `log(1 + e^x)`, never overflowing.
+        Softplus = "softplus", Any, Input;
+        /// `max(x, 0)`; derivative 0 at 0; NaN stays NaN.
+        Relu = "relu", NonZero, Input;
+        /// Logical not.
+        Not = "not", Logical, Nothing;
+    }
+}
+
+op_class! {
+    /// Two operands of one type, elementwise.
+    BinaryOp {
+        /// Sum; integers wrap.
+        Add = "add", Any, Nothing;
+        /// Difference; integers wrap.
+        Sub = "sub", Any, Nothing;
+        /// Product; integers wrap.
+        Mul = "mul", Any, Input;
+        /// Quotient, floats only.
+        Div = "div", NonZero, Both;
+        /// The larger; NaN if either is NaN; ties share the gradient in halves.
+        Maximum = "maximum", Distinct, Input;
+        /// The smaller; NaN if either is NaN; ties share the gradient in halves.
+        Minimum = "minimum", Distinct, Input;
+        /// Logical and.
+        And = "and", Logical, Nothing;
+        /// Logical or.
+        Or = "or", Logical, Nothing;
+    }
+}
+
+op_class! {
+    /// Two operands of one type to a truth value; false when either is NaN, but for `ne`.
+    CompareOp {
+        /// `a == b`
+        Eq = "eq", Distinct, Nothing;
+        /// `a != b`
+        Ne = "ne", Distinct, Nothing;
+        /// `a < b`
+        Lt = "lt", Distinct, Nothing;
+        /// `a <= b`
+        Le = "le", Distinct, Nothing;
+        /// `a > b`
+        Gt = "gt", Distinct, Nothing;
+        /// `a >= b`
+        Ge = "ge", Distinct, Nothing;
+    }
+}
+
+op_class! {
+    /// Many elements to one, over any axes, which vanish from the shape.
+    ReduceOp {
+        /// Sum; 0 over nothing.
+        Sum = "sum", Any, Nothing;
+        /// Product; 1 over nothing.
+        Prod = "prod", NonZero, Both;
+        /// Largest; NaN if any is NaN; -inf over nothing; ties share the gradient evenly.
+        Max = "max", Distinct, Both;
+        /// Smallest; NaN if any is NaN; +inf over nothing; ties share the gradient evenly.
+        Min = "min", Distinct, Both;
+        /// `log(sum(exp(x)))`, never overflowing, small tails kept; -inf over nothing.
+        LogSumExp = "logsumexp", Any, Both;
+    }
+}
+
+op_class! {
+    /// Rows to rows of the same shape.
+    SoftmaxOp {
+        /// `exp(x) / sum(exp(x))`
+        Softmax = "softmax", Any, Output;
+        /// `x - logsumexp(x)`
+        LogSoftmax = "log_softmax", Any, Output;
+    }
+}
+
+op_class! {
+    /// Logits `z` and targets `t` of one type; `t` is any weights, they need not sum to one.
+    CrossEntropyOp {
+        /// `-sum(t · log_softmax(z))` over the axes, which vanish.
+        Value = "cross_entropy", Any, Both;
+        /// `sum(t) · softmax(z) - t`, the gradient of the value with respect to `z`, without the cancellation
+        /// where `t` is near `softmax(z)`.
+        Residual = "cross_entropy_residual", Any, Both;
+    }
+}
+
+op_class! {
+    /// The same value, opaque to one kind of pass.
+    MarkOp {
+        /// Opaque to rewriting: compensated arithmetic stays as written.
+        Keep = "keep", Any, Nothing;
+        /// Opaque to differentiation: its derivative is zero.
+        StopGradient = "stop_gradient", Any, Nothing;
+    }
+}
+
+/// The same elements at other places.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum MoveOp {
+    /// The same elements in row-major order under another shape.
+    Reshape(Shape),
+    /// Axis `i` of the result is axis `perm[i]` of the operand.
+    Transpose(Vec<usize>),
+    /// Operand axis `i` becomes axis `axes[i]` of `shape`, of the same size; the result is constant along the rest.
+    /// `axes` increase.
+    Broadcast {
+        /// Shape of the result.
+        shape: Shape,
+        /// For each operand axis, its place in the result.
+        axes: Vec<usize>,
+    },
+}
+
+/// Which axes a contraction pairs. The result has the batch axes, then the free axes of the left operand, then those
+/// of the right, each in the order of their operand (batch: in the order listed).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+pub struct DotAxes {
+    /// Pairs `(left, right)` that stay.
+    pub batch: Vec<(usize, usize)>,
+    /// Pairs `(left, right)` that are summed over.
+    pub contract: Vec<(usize, usize)>,
+}
+
+impl DotAxes {
+    /// Plain `[.., m, k] x [k, n]`: contracts `left` with `right`, no batch.
+    pub fn contract(left: usize, right: usize) -> DotAxes {
+        DotAxes { batch: vec![], contract: vec![(left, right)] }
+    }
+
+    /// Axes of the left operand of rank `rank` that are neither batch nor contracted, in order.
+    pub fn free_left(&self, rank: usize) -> Vec<usize> {
+        let used = |a: usize| self.batch.iter().chain(&self.contract).any(|p| p.0 == a);
+        (0..rank).filter(|&a| !used(a)).collect()
+    }
+
+    /// Axes of the right operand of rank `rank` that are neither batch nor contracted, in order.
+    pub fn free_right(&self, rank: usize) -> Vec<usize> {
+        let used = |a: usize| self.batch.iter().chain(&self.contract).any(|p| p.1 == a);
+        (0..rank).filter(|&a| !used(a)).collect()
+    }
+}
+
+/// A tensor written into a graph: as many literals' values as the node's type has elements.
+#[derive(Clone, Debug)]
+pub struct TensorData {
+    /// Element type.
+    pub dtype: DType,
+    /// Sizes.
+    pub shape: Shape,
+    /// Elements, row-major; integers are exact up to 2^53.
+    pub values: Vec<f64>,
+}
+
+impl PartialEq for TensorData {
+    fn eq(&self, other: &TensorData) -> bool {
+        self.dtype == other.dtype
+            && self.shape == other.shape
+            && self.values.iter().map(|v| v.to_bits()).eq(other.values.iter().map(|v| v.to_bits()))
+    }
+}
+
+impl Eq for TensorData {}
+
+impl std::hash::Hash for TensorData {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.dtype.hash(state);
+        self.shape.hash(state);
+        self.values.iter().for_each(|v| v.to_bits().hash(state));
+    }
+}
+
+/// What a node computes from its operands.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Op {
+    /// The run-time input with this number.
+    Input(usize),
+    /// What the state with this number holds before the run.
+    State(usize),
+    /// One number of the given type; `broadcast` spreads it.
+    Const(DType, Literal),
+    /// A tensor written into the graph.
+    Data(Arc<TensorData>),
+    /// Position along `axis` of `shape`, as an integer or float.
+    Iota {
+        /// Element type, not bool.
+        dtype: DType,
+        /// Shape of the result.
+        shape: Shape,
+        /// The axis that is counted.
+        axis: usize,
+    },
+    /// How many elements the operand has along `axes` together, as one number of `dtype`: what `mean` divides by.
+    /// A size is not a constant, so that a graph can be instantiated at other sizes.
+    Size {
+        /// Element type of the result.
+        dtype: DType,
+        /// Axes of the operand, increasing.
+        axes: Vec<usize>,
+    },
+    /// Elementwise, one operand.
+    Unary(UnaryOp),
+    /// Elementwise, two operands.
+    Binary(BinaryOp),
+    /// Elementwise comparison.
+    Compare(CompareOp),
+    /// `condition ? a : b`, elementwise; the derivative flows only through the branch taken.
+    Select,
+    /// Conversion by value: floats to integers truncate and saturate (NaN gives 0), anything to bool by `!= 0`.
+    Cast(DType),
+    /// The same value, opaque to a pass.
+    Mark(MarkOp),
+    /// The same elements elsewhere.
+    Move(MoveOp),
+    /// Reduction over axes, which increase.
+    Reduce(ReduceOp, Vec<usize>),
+    /// Softmax and its logarithm over axes together, which increase.
+    Softmax(SoftmaxOp, Vec<usize>),
+    /// Cross-entropy of logits and targets over axes together, which increase.
+    CrossEntropy(CrossEntropyOp, Vec<usize>),
+    /// Contraction: products summed over paired axes.
+    Dot(DotAxes),
+    /// Integer labels to rows of zeros with a one: the new last axis has `classes` positions. A label out of range
+    /// gives a row of zeros.
+    OneHot {
+        /// Element type of the result.
+        dtype: DType,
+        /// Size of the new axis.
+        classes: usize,
+    },
+    /// `table[b.., index[b.., i..], rest..]` with shape `[b.., i.., rest..]`, `batch` axes shared by both. An index
+    /// out of range gives NaN (floats), 0 (integers) or false.
+    Gather {
+        /// Number of leading axes that table and indices share.
+        batch: usize,
+    },
+    /// Adjoint of `gather`: operands are indices `[b.., i..]` and updates `[b.., i.., rest..]`; the result
+    /// `[b.., size, rest..]` sums the updates of each index. Indices out of range are dropped.
+    ScatterAdd {
+        /// Number of leading axes shared.
+        batch: usize,
+        /// Size of the axis that is indexed.
+        size: usize,
+    },
+    /// Derivative of the first operand, one float, with respect to the second; has the second's type. Resolved by
+    /// differentiation, innermost first; nothing after it may hold one.
+    Grad,
+}
+
+impl Op {
+    /// Name in the text form.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Op::Input(_) => "in",
+            Op::State(_) => "state",
+            Op::Const(..) => "const",
+            Op::Data(_) => "data",
+            Op::Iota { .. } => "iota",
+            Op::Size { .. } => "size",
+            Op::Unary(op) => op.name(),
+            Op::Binary(op) => op.name(),
+            Op::Compare(op) => op.name(),
+            Op::Select => "select",
+            Op::Cast(_) => "cast",
+            Op::Mark(op) => op.name(),
+            Op::Move(MoveOp::Reshape(_)) => "reshape",
+            Op::Move(MoveOp::Transpose(_)) => "transpose",
+            Op::Move(MoveOp::Broadcast { .. }) => "broadcast",
+            Op::Reduce(op, _) => op.name(),
+            Op::Softmax(op, _) => op.name(),
+            Op::CrossEntropy(op, _) => op.name(),
+            Op::Dot(_) => "dot",
+            Op::OneHot { .. } => "one_hot",
+            Op::Gather { .. } => "gather",
+            Op::ScatterAdd { .. } => "scatter_add",
+            Op::Grad => "grad",
+        }
+    }
+
+    /// Number of operands.
+    pub fn arity(&self) -> usize {
+        match self {
+            Op::Input(_) | Op::State(_) | Op::Const(..) | Op::Data(_) | Op::Iota { .. } => 0,
+            Op::Size { .. }
+            | Op::Unary(_)
+            | Op::Cast(_)
+            | Op::Mark(_)
+            | Op::Move(_)
+            | Op::Reduce(..)
+            | Op::Softmax(..)
+            | Op::OneHot { .. } => 1,
+            Op::Binary(_)
+            | Op::Compare(_)
+            | Op::CrossEntropy(..)
+            | Op::Dot(_)
+            | Op::Gather { .. }
+            | Op::ScatterAdd { .. }
+            | Op::Grad => 2,
+            Op::Select => 3,
+        }
+    }
+
+    /// Whether the op reads data or makes it from nothing: inputs, states, constants, iota.
+    pub fn is_leaf(&self) -> bool {
+        self.arity() == 0
+    }
+}

@@ -1,0 +1,3 @@
+//! Graph to plan.
+mod plan;
+pub use plan::*;
