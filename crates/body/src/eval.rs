@@ -32,13 +32,8 @@ pub fn eval(body: &Body, env: &mut dyn Env, values: &mut Vec<u64>) {
 
 /// One instruction, given the bits of its operands.
 #[inline]
-pub(crate) fn step(
-    body: &Body,
-    inst: Inst,
-    env: &mut dyn Env,
-    get: impl Fn(Value) -> u64,
-) -> u64 {
-    let bits = match inst {
+pub(crate) fn step(body: &Body, inst: Inst, env: &mut dyn Env, get: impl Fn(Value) -> u64) -> u64 {
+    match inst {
         Inst::Load { access, lane } => env.load(access, lane),
         Inst::LoadAt { access, lane, index, size, stride } => {
             let at = signed(body.lane(index), get(index));
@@ -84,8 +79,7 @@ pub(crate) fn step(
         Inst::Select(mask, a, b) => get(if get(mask) != 0 { a } else { b }),
         Inst::Convert(to, a) => convert(body.lane(a), to, get(a)),
         Inst::Bitcast(a) => get(a),
-    };
-    bits
+    }
 }
 
 fn unary_float<T: Float>(op: UnaryInst, a: u64) -> u64 {
@@ -115,8 +109,20 @@ fn binary_float<T: Float>(op: BinaryInst, a: u64, b: u64) -> u64 {
         BinaryInst::Sub => x.add(y.neg()).bits(),
         BinaryInst::Mul => x.mul(y).bits(),
         BinaryInst::Div => x.div(y).bits(),
-        BinaryInst::Min => if x.flush() < y.flush() { a } else { b },
-        BinaryInst::Max => if x.flush() > y.flush() { a } else { b },
+        BinaryInst::Min => {
+            if x.flush() < y.flush() {
+                a
+            } else {
+                b
+            }
+        }
+        BinaryInst::Max => {
+            if x.flush() > y.flush() {
+                a
+            } else {
+                b
+            }
+        }
         BinaryInst::And | BinaryInst::Or | BinaryInst::Xor => ill_typed(op),
     }
 }
@@ -127,8 +133,20 @@ fn binary_int(op: BinaryInst, lane: Lane, a: u64, b: u64) -> u64 {
         BinaryInst::Add => truncated(lane, x.wrapping_add(y)),
         BinaryInst::Sub => truncated(lane, x.wrapping_sub(y)),
         BinaryInst::Mul => truncated(lane, x.wrapping_mul(y)),
-        BinaryInst::Min => if x < y { a } else { b },
-        BinaryInst::Max => if x > y { a } else { b },
+        BinaryInst::Min => {
+            if x < y {
+                a
+            } else {
+                b
+            }
+        }
+        BinaryInst::Max => {
+            if x > y {
+                a
+            } else {
+                b
+            }
+        }
         BinaryInst::And => a & b,
         BinaryInst::Or => a | b,
         BinaryInst::Xor => a ^ b,
@@ -156,16 +174,13 @@ fn compare<T: PartialOrd>(op: CompareInst, a: T, b: T) -> bool {
 }
 
 fn convert(from: Lane, to: Lane, bits: u64) -> u64 {
-    match (from, to) {
-        (Lane::F32, Lane::F32 | Lane::F64 | Lane::I32 | Lane::I64 | Lane::Mask)
-        | (Lane::F64, Lane::F32 | Lane::F64 | Lane::I32 | Lane::I64 | Lane::Mask)
-            if from == to =>
-        {
-            bits
-        }
-        (Lane::F32, _) => from_float(widen(f32::of(bits)), to),
-        (Lane::F64, _) => from_float(f64::of(bits).flush(), to),
-        (Lane::I32 | Lane::I64 | Lane::Mask, _) => from_int(signed(from, bits), to),
+    if from == to {
+        return bits;
+    }
+    match from {
+        Lane::F32 => from_float(widen(f32::of(bits)), to),
+        Lane::F64 => from_float(f64::of(bits).flush(), to),
+        Lane::I32 | Lane::I64 | Lane::Mask => from_int(signed(from, bits), to),
     }
 }
 

@@ -4,6 +4,15 @@
 //! lane, without naming a vector width; so the evaluator, the portable code generator and wider ones all compute
 //! the same bits from it. `exp`, `log`, `tanh` and the rest of the math library are written here once.
 
-mod inst;
+#![forbid(unsafe_code)]
 
+mod build;
+mod eval;
+mod flush;
+mod inst;
+pub mod math;
+mod pointwise;
+
+pub use eval::{Env, eval};
 pub use inst::{BinaryInst, Body, CompareInst, Inst, Lane, ShiftInst, UnaryInst, Value};
+pub use pointwise::Pointwise;

@@ -1,0 +1,213 @@
+//! Logarithms.
+
+use super::Format;
+use crate::inst::{Body, Lane, Value};
+
+/// `(log(1 + f) - f)/f²` for `|f| <= 1/3`; relative error of `log(1 + f)` below 2^-26.5.
+const LOG_SINGLE: [f64; 9] = [
+    -0.5,
+    0.333_332_1,
+    -0.249_997_17,
+    0.200_107_47,
+    -0.166_823_03,
+    0.140_011_7,
+    -0.121_671_855,
+    0.140_047_15,
+    -0.129_488_36,
+];
+
+/// `(2 atanh(s) - 2s)/s³` in `s²` for `|s| <= (√2 - 1)/(√2 + 1)`; relative error of `log` below 2^-58.8.
+const LOG_DOUBLE: [f64; 7] = [
+    0.666_666_666_666_673_4,
+    0.399_999_999_994_139_8,
+    0.285_714_287_425_596,
+    0.222_221_985_539_681_8,
+    0.181_835_654_001_678_48,
+    0.153_140_212_641_887_54,
+    0.147_962_599_011_551_15,
+];
+
+/// `ln 2` split so that any exponent times the high part is exact.
+const LN2_SINGLE: (f64, f64) = (0.693_145_751_953_125, 1.428_606_765_330_187e-6);
+const LN2_DOUBLE: (f64, f64) = (0.693_147_180_369_123_8, 1.908_214_929_270_587_7e-10);
+
+/// A positive number `2^e m` with `m` in `[pivot, 2 pivot)`.
+struct Parts {
+    /// Its bits moved so that the exponent field steps at `pivot` and holds `e + bias`.
+    moved: Value,
+    /// `e` as a float.
+    e: Value,
+}
+
+impl Body {
+    /// Natural logarithm.
+    ///
+    /// `e ln 2 + log(1 + f)` with `x = 2^e (1 + f)` and `f` between about -1/3 and 1/3.
+    ///
+    /// # Numerics
+    /// See [`bounds`](super::bounds). `log(±0) = -inf`, NaN below 0.
+    /// # Source
+    /// Muller, *Elementary Functions*, 3rd ed., section 11.4; `F64` by `2 atanh(f/(2 + f))`, as in fdlibm's `e_log.c`.
+    pub fn log(&mut self, x: Value) -> Value {
+        let format = self.format(x);
+        let parts = self.parts(x);
+        let field = self.int_like(x, (1 << format.bits) - 1);
+        let significand = self.and(parts.moved, field);
+        let pivot = self.pivot_bits(x);
+        let significand = self.add(significand, pivot);
+        let m = self.bitcast(significand);
+        let minus_one = self.like(x, -1.0);
+        let f = self.add(m, minus_one);
+        let y = self.log_of_parts(parts.e, f);
+        self.log_edges(y, x)
+    }
+
+    /// `log(1 + x)` without cancellation near 0.
+    ///
+    /// `e` is that of `1 + x` rounded, but `f = 2^-e x + (2^-e - 1)` is taken from `x`, rounded once.
+    ///
+    /// # Numerics
+    /// See [`bounds`](super::bounds). `log1p(-0) = -0`, `log1p(-1) = -inf`, NaN below -1.
+    pub fn log1p(&mut self, x: Value) -> Value {
+        let one = self.like(x, 1.0);
+        let u = self.add(x, one);
+        let parts = self.parts(u);
+        // Four times 2^-e, because e reaches 128 and 2^-128 is not normal.
+        let scale = self.inverse_scale(&parts, x, 2);
+        let (quarter, minus_one) = (self.like(x, 0.25), self.like(x, -1.0));
+        let base = self.fma(scale, quarter, minus_one);
+        let x4 = self.mul(x, quarter);
+        let f = self.fma(x4, scale, base);
+        let y = self.log_of_parts(parts.e, f);
+        let y = self.identity_at_zero(y, x);
+        self.log_edges(y, u)
+    }
+
+    /// `log(1 - e^x)` for `x <= 0`.
+    ///
+    /// The logarithm of `-expm1(x)` above `-ln 2` and `log1p(-e^x)` below, from one range reduction.
+    ///
+    /// # Numerics
+    /// See [`bounds`](super::bounds). `log1mexp(±0) = -inf`, NaN above 0, -0 where `e^x` is not normal.
+    /// # Source
+    /// Mächler, *Accurately computing log(1 - exp(-|a|))*, 2012.
+    pub fn log1mexp(&mut self, x: Value) -> Value {
+        let format = self.format(x);
+        let split = self.split_exp(x, format.bias);
+        let scale = self.scale(&split, format);
+        let (zero, one) = (self.like(x, 0.0), self.like(x, 1.0));
+        let minus_one = self.like(x, -1.0);
+        let minus_q = self.neg(split.q);
+        let minus_scale = self.neg(scale);
+        let rest = self.sub(one, scale);
+        let u = self.fma(minus_q, scale, rest);
+        let minus_w = self.fma(minus_q, scale, minus_scale);
+
+        let parts = self.parts(u);
+        let inverse = self.inverse_scale(&parts, x, 0);
+        let low_base = self.add(inverse, minus_one);
+        let middle = self.like(x, -std::f64::consts::LN_2);
+        let near = self.gt(x, middle);
+        let argument = self.select(near, u, minus_w);
+        let base = self.select(near, minus_one, low_base);
+        let f = self.fma(argument, inverse, base);
+        let y = self.log_of_parts(parts.e, f);
+
+        let (low, minus_zero) = (self.like(x, format.exp_low), self.like(x, -0.0));
+        let vanishes = self.lt(x, low);
+        let y = self.select(vanishes, minus_zero, y);
+        let (nan, minus_inf) = (self.like(x, f64::NAN), self.like(x, f64::NEG_INFINITY));
+        let at_zero = self.eq(x, zero);
+        let edge = self.select(at_zero, minus_inf, nan);
+        let inside = self.lt(x, zero);
+        self.select(inside, y, edge)
+    }
+
+    /// `log(1 + w)` for `0 <= w <= 1`.
+    pub(super) fn log1p_unit(&mut self, w: Value) -> Value {
+        let (third, zero) = (self.like(w, 1.0 / 3.0), self.like(w, 0.0));
+        let (half, minus_half) = (self.like(w, 0.5), self.like(w, -0.5));
+        let one = self.like(w, 1.0);
+        let large = self.gt(w, third);
+        let halved = self.fma(w, half, minus_half);
+        let f = self.select(large, halved, w);
+        let e = self.select(large, one, zero);
+        self.log_of_parts(e, f)
+    }
+
+    /// `e ln 2 + log(1 + f)`.
+    fn log_of_parts(&mut self, e: Value, f: Value) -> Value {
+        let single = self.lane(f) == Lane::F32;
+        let ln2 = if single { LN2_SINGLE } else { LN2_DOUBLE };
+        let (high, low) = (self.like(f, ln2.0), self.like(f, ln2.1));
+        let small = self.mul(e, low);
+        let square = self.mul(f, f);
+        let rest = if single {
+            let p = self.polynomial(f, &LOG_SINGLE);
+            self.fma(square, p, small)
+        } else {
+            let (half, two) = (self.like(f, 0.5), self.like(f, 2.0));
+            let half_square = self.mul(half, square);
+            let divisor = self.add(f, two);
+            let s = self.div(f, divisor);
+            let z = self.mul(s, s);
+            let p = self.polynomial(z, &LOG_DOUBLE);
+            let inner = self.fma(z, p, half_square);
+            let rest = self.fma(s, inner, small);
+            self.sub(rest, half_square)
+        };
+        let head = self.fma(e, high, f);
+        self.add(head, rest)
+    }
+
+    /// Exponent of a positive normal number.
+    fn parts(&mut self, x: Value) -> Parts {
+        let Format { bits, bias, .. } = self.format(x);
+        let offset = (bias << bits) - self.pivot(x);
+        let offset = self.int_like(x, offset);
+        let raw = self.bitcast(x);
+        let moved = self.add(raw, offset);
+        // The exponent becomes the low bits of 2^bits, a float again without a conversion.
+        let exponent = self.shr(moved, bits);
+        let top = self.like(x, (1i64 << bits) as f64);
+        let top = self.bitcast(top);
+        let shifted = self.or(exponent, top);
+        let shifted = self.bitcast(shifted);
+        let base = self.like(x, ((1i64 << bits) + bias) as f64);
+        Parts { moved, e: self.sub(shifted, base) }
+    }
+
+    /// `2^(extra - e)`.
+    fn inverse_scale(&mut self, parts: &Parts, x: Value, extra: i64) -> Value {
+        let Format { bits, bias, .. } = self.format(x);
+        let field = self.int_like(x, -1 << bits);
+        let exponent = self.and(parts.moved, field);
+        let top = self.int_like(x, (2 * bias + extra) << bits);
+        let scale = self.sub(top, exponent);
+        self.bitcast(scale)
+    }
+
+    /// Bits of where one exponent ends and the next begins: 2/3 keeps `|f|` small, `√½` keeps `|f/(2 + f)|` small.
+    fn pivot(&self, x: Value) -> i64 {
+        match self.lane(x) {
+            Lane::F32 => i64::from((2.0f32 / 3.0).to_bits()),
+            _ => std::f64::consts::FRAC_1_SQRT_2.to_bits() as i64,
+        }
+    }
+
+    fn pivot_bits(&mut self, x: Value) -> Value {
+        self.int_like(x, self.pivot(x))
+    }
+
+    /// `y`, the logarithm of `u`, mended where `u` is not positive and finite.
+    fn log_edges(&mut self, y: Value, u: Value) -> Value {
+        let (zero, inf) = (self.like(u, 0.0), self.like(u, f64::INFINITY));
+        let (nan, minus_inf) = (self.like(u, f64::NAN), self.like(u, f64::NEG_INFINITY));
+        let finite = self.lt(u, inf);
+        let y = self.select(finite, y, u);
+        let at_zero = self.eq(u, zero);
+        let edge = self.select(at_zero, minus_inf, nan);
+        let positive = self.gt(u, zero);
+        self.select(positive, y, edge)
+    }
+}
