@@ -19,6 +19,8 @@ pub struct Operand {
 pub struct TypeError {
     /// Name of the op, or of the layer or declaration.
     pub op: String,
+    /// The layer it was written in, if any.
+    pub layer: Option<String>,
     /// What is wrong, as a sentence without the op's name.
     pub message: String,
     /// Every operand with its shape.
@@ -34,6 +36,7 @@ impl TypeError {
     pub fn new(op: &str, at: At, message: impl Into<String>, help: impl Into<String>) -> TypeError {
         TypeError {
             op: op.to_string(),
+            layer: None,
             message: message.into(),
             operands: vec![],
             at,
@@ -44,7 +47,11 @@ impl TypeError {
 
 impl fmt::Display for TypeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` {}", self.op, self.message)?;
+        write!(f, "`{}` ", self.op)?;
+        if let Some(layer) = &self.layer {
+            write!(f, "in layer `{layer}` ")?;
+        }
+        f.write_str(&self.message)?;
         if self.at != At::Unknown {
             write!(f, "\n  at {}", self.at)?;
         }

@@ -262,6 +262,7 @@ impl Builder {
             Ok(ty) => Ok(self.append(key.0, key.1, ty, at)),
             Err(problem) => Err(TypeError {
                 op: key.0.name().to_string(),
+                layer: None,
                 message: problem.message,
                 operands: inputs.iter().enumerate().map(|(i, &id)| self.operand(id, i)).collect(),
                 at,
