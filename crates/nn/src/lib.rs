@@ -1,1 +1,19 @@
-//! nn
+//! The model-building DSL: a graph under construction, tensors with operators, layers, initialisers and optimizers.
+//!
+//! Everything here only appends nodes to a graph; nothing runs. Derivatives are written as `grad` nodes
+//! ([`Tensor::grad`]), optimizers as state writes ([`Adam::minimize`]).
+#![forbid(unsafe_code)]
+
+mod axes;
+mod graph;
+mod init;
+mod layers;
+mod optim;
+mod tensor;
+
+pub use axes::{AxisList, IntoAxes};
+pub use graph::{Built, Graph};
+pub use init::Init;
+pub use layers::{dense, dense_with};
+pub use optim::{Adam, Sgd};
+pub use tensor::{Operand, Tensor};

@@ -1,0 +1,256 @@
+//! The graph under construction: declarations, outputs, state writes, and the errors collected on the way.
+
+use crate::init::Init;
+use crate::tensor::Tensor;
+use eggrad_ir::{
+    At, Builder, DType, Literal, NodeId, Op, Shape, StateKind, TensorType, TypeError, TypeErrors,
+};
+use std::cell::{Cell, RefCell};
+
+/// A model while it is being written.
+///
+/// Tensors are `Copy` handles into it. An op with operands that do not fit records an error with the user's file and
+/// line and yields a tensor that silences errors that follow from it; [`Graph::build`] returns all of them.
+#[derive(Default)]
+pub struct Graph {
+    pub(crate) builder: RefCell<Builder>,
+    errors: RefCell<Vec<TypeError>>,
+    inits: RefCell<Vec<Init>>,
+    layers: RefCell<Vec<String>>,
+    dtype: Cell<Option<DType>>,
+}
+
+/// A finished graph and how its states begin.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// The verified graph; derivatives are still `grad` nodes.
+    pub graph: eggrad_ir::Graph,
+    /// Initial value of each state, in the graph's order.
+    pub inits: Vec<Init>,
+}
+
+impl Graph {
+    /// An empty graph whose floats are `f32`.
+    pub fn new() -> Graph {
+        Graph::default()
+    }
+
+    /// An empty graph whose floats are `dtype`: `f64` for gradient checks.
+    pub fn with_floats(dtype: DType) -> Graph {
+        let graph = Graph::default();
+        graph.dtype.set(dtype.is_float().then_some(dtype));
+        graph
+    }
+
+    /// Element type of inputs, parameters and constants that do not say otherwise.
+    pub fn float(&self) -> DType {
+        self.dtype.get().unwrap_or(DType::F32)
+    }
+
+    /// A float input that the caller passes at each run.
+    #[track_caller]
+    pub fn input(&self, name: &str, shape: impl Into<Shape>) -> Tensor<'_> {
+        self.declare(name, TensorType::new(self.float(), shape), None, At::here())
+    }
+
+    /// An input of element type `dtype`.
+    #[track_caller]
+    pub fn input_of(&self, name: &str, dtype: DType, shape: impl Into<Shape>) -> Tensor<'_> {
+        self.declare(name, TensorType::new(dtype, shape), None, At::here())
+    }
+
+    /// An input of integer class labels, `0 <= label < classes`, checked at each run.
+    #[track_caller]
+    pub fn labels(&self, name: &str, shape: impl Into<Shape>, classes: usize) -> Tensor<'_> {
+        let at = At::here();
+        if classes == 0 || classes > i32::MAX as usize {
+            let message = format!("cannot have {classes} classes");
+            self.record(TypeError::new("labels", at, message, "name at least one class"));
+            return self.poison();
+        }
+        let range = Some((0.0, (classes - 1) as f64));
+        self.declare(name, TensorType::new(DType::I32, shape), range, at)
+    }
+
+    /// A trainable parameter that begins as `init` says.
+    #[track_caller]
+    pub fn param(&self, name: &str, shape: impl Into<Shape>, init: Init) -> Tensor<'_> {
+        let ty = TensorType::new(self.float(), shape);
+        self.declare_state(name, StateKind::Param, ty, init, At::here())
+    }
+
+    /// A state of any kind and type.
+    #[track_caller]
+    pub fn state(&self, name: &str, kind: StateKind, ty: TensorType, init: Init) -> Tensor<'_> {
+        self.declare_state(name, kind, ty, init, At::here())
+    }
+
+    /// One number of this graph's float type.
+    #[track_caller]
+    pub fn constant(&self, value: f64) -> Tensor<'_> {
+        self.literal(self.float(), value, At::here())
+    }
+
+    /// Runs `body` inside a layer: states declared there are called `name.…`, and errors name the layer.
+    pub fn layer<T>(&self, name: &str, body: impl FnOnce() -> T) -> T {
+        self.layers.borrow_mut().push(name.to_string());
+        let result = body();
+        self.layers.borrow_mut().pop();
+        result
+    }
+
+    /// Names a result.
+    #[track_caller]
+    pub fn output(&self, name: &str, value: Tensor<'_>) {
+        let Some(id) = self.own("output", value, At::here()) else { return };
+        self.builder.borrow_mut().output(name, id);
+    }
+
+    /// Makes `value` what `state` holds after a run.
+    #[track_caller]
+    pub fn write(&self, state: Tensor<'_>, value: Tensor<'_>) {
+        let at = At::here();
+        let (Some(state), Some(value)) =
+            (self.own("write", state, at), self.own("write", value, at))
+        else {
+            return;
+        };
+        let mut builder = self.builder.borrow_mut();
+        if matches!(builder.graph().node(state).op, Op::State(_)) {
+            builder.write(state, value);
+        } else {
+            let mut error =
+                TypeError::new("write", at, "goes to a state", "pass what `param` or `state` gave");
+            error.operands = vec![builder.operand(state, 0), builder.operand(value, 1)];
+            drop(builder);
+            self.record(error);
+        }
+    }
+
+    /// Names the float, usually the loss, that must be finite before any state is written.
+    #[track_caller]
+    pub fn guard(&self, loss: Tensor<'_>) {
+        let Some(id) = self.own("guard", loss, At::here()) else { return };
+        self.builder.borrow_mut().set_guard(Some(id));
+    }
+
+    /// The parameters declared so far that training changes, in order.
+    pub fn params(&self) -> Vec<Tensor<'_>> {
+        let builder = self.builder.borrow();
+        let states = builder.graph().states().iter().filter(|s| s.kind == StateKind::Param);
+        states.map(|s| Tensor { graph: self, id: Some(s.read) }).collect()
+    }
+
+    /// Path of the state that `tensor` reads, if it is the leaf of one.
+    pub fn state_name(&self, tensor: Tensor<'_>) -> Option<String> {
+        let builder = self.builder.borrow();
+        match builder.graph().node(tensor.id?).op {
+            Op::State(i) => Some(builder.graph().states()[i].name.clone()),
+            _ => None,
+        }
+    }
+
+    /// The finished graph.
+    ///
+    /// # Errors
+    /// Every error collected, in the order made; one per cause.
+    pub fn build(&self) -> Result<Built, TypeErrors> {
+        let errors = self.errors.borrow();
+        if !errors.is_empty() {
+            return Err(TypeErrors(errors.clone()));
+        }
+        let graph = self.builder.borrow().clone().build()?;
+        Ok(Built { graph, inits: self.inits.borrow().clone() })
+    }
+
+    /// Full name of a state declared now.
+    pub(crate) fn path(&self, name: &str) -> String {
+        let layers = self.layers.borrow();
+        layers.iter().map(String::as_str).chain([name]).collect::<Vec<_>>().join(".")
+    }
+
+    pub(crate) fn declare_state(
+        &self,
+        name: &str,
+        kind: StateKind,
+        ty: TensorType,
+        init: Init,
+        at: At,
+    ) -> Tensor<'_> {
+        let path = self.path(name);
+        if let Some(message) = init.misfit(&ty) {
+            let help = "choose an initialiser for this shape";
+            self.record(TypeError::new(&path, at, message, help));
+            return self.poison();
+        }
+        if !self.check_size(&path, &ty, at) {
+            return self.poison();
+        }
+        self.inits.borrow_mut().push(init);
+        let id = self.builder.borrow_mut().declare_state(&path, kind, ty, at);
+        Tensor { graph: self, id: Some(id) }
+    }
+
+    fn declare(&self, name: &str, ty: TensorType, range: Option<(f64, f64)>, at: At) -> Tensor<'_> {
+        if !self.check_size(name, &ty, at) {
+            return self.poison();
+        }
+        let id = self.builder.borrow_mut().declare_input(name, ty, range, at);
+        Tensor { graph: self, id: Some(id) }
+    }
+
+    fn check_size(&self, name: &str, ty: &TensorType, at: At) -> bool {
+        let fits = ty.shape.checked_elements().is_some_and(|n| n <= isize::MAX as usize / 8);
+        if !fits {
+            let message = format!("of shape {} fits no memory", ty.shape);
+            self.record(TypeError::new(name, at, message, "make the sizes smaller"));
+        }
+        fits
+    }
+
+    pub(crate) fn literal(&self, dtype: DType, value: f64, at: At) -> Tensor<'_> {
+        match Literal::of(dtype, value) {
+            Some(literal) => self.push(Op::Const(dtype, literal), &[], at),
+            None => {
+                let message = format!("{value} is no {}", dtype.name());
+                self.record(TypeError::new("constant", at, message, "cast the tensor to a float"));
+                self.poison()
+            }
+        }
+    }
+
+    /// Appends a node, or records why it cannot be.
+    pub(crate) fn push(&self, op: Op, inputs: &[NodeId], at: At) -> Tensor<'_> {
+        let result = self.builder.borrow_mut().push(op, inputs, at);
+        match result {
+            Ok(id) => Tensor { graph: self, id: Some(id) },
+            Err(error) => {
+                self.record(error);
+                self.poison()
+            }
+        }
+    }
+
+    /// The node behind `tensor` if it belongs to this graph and is no error itself.
+    pub(crate) fn own(&self, op: &str, tensor: Tensor<'_>, at: At) -> Option<NodeId> {
+        if !std::ptr::eq(tensor.graph, self) {
+            let help = "make both tensors from one `Graph`";
+            self.record(TypeError::new(op, at, "takes a tensor of another graph", help));
+            return None;
+        }
+        tensor.id
+    }
+
+    /// A tensor whose error has been recorded.
+    pub(crate) fn poison(&self) -> Tensor<'_> {
+        Tensor { graph: self, id: None }
+    }
+
+    pub(crate) fn record(&self, mut error: TypeError) {
+        let layers = self.layers.borrow();
+        if error.layer.is_none() && !layers.is_empty() {
+            error.layer = Some(layers.join("."));
+        }
+        self.errors.borrow_mut().push(error);
+    }
+}
