@@ -10,9 +10,10 @@ mod build;
 mod eval;
 mod flush;
 mod inst;
-pub mod math;
+mod math;
 mod pointwise;
 
 pub use eval::{Env, eval};
 pub use inst::{BinaryInst, Body, CompareInst, Inst, Lane, ShiftInst, UnaryInst, Value};
+pub use math::{FUNCTIONS, Function};
 pub use pointwise::Pointwise;

@@ -8,7 +8,7 @@ impl Body {
     /// `-t/(2 + t)` with `t = expm1(-2|x|)` and the sign of `x`.
     ///
     /// # Numerics
-    /// See [`bounds`](super::bounds). Exactly `x` near 0 (zeros keep their sign) and exactly ±1 far from it.
+    /// See [`FUNCTIONS`](crate::FUNCTIONS). Exactly `x` near 0 (zeros keep their sign) and exactly ±1 far from it.
     pub fn tanh(&mut self, x: Value) -> Value {
         let (two, minus_two) = (self.like(x, 2.0), self.like(x, -2.0));
         let size = self.abs(x);
@@ -26,7 +26,7 @@ impl Body {
     /// down to the smallest normal number.
     ///
     /// # Numerics
-    /// See [`bounds`](super::bounds).
+    /// See [`FUNCTIONS`](crate::FUNCTIONS).
     pub fn sigmoid(&mut self, x: Value) -> Value {
         let (zero, one) = (self.like(x, 0.0), self.like(x, 1.0));
         let w = self.exp_of_minus_size(x);
@@ -41,7 +41,7 @@ impl Body {
     /// `max(x, 0) + log1p(e^-|x|)`.
     ///
     /// # Numerics
-    /// See [`bounds`](super::bounds). `e^x` far below 0, `x` far above.
+    /// See [`FUNCTIONS`](crate::FUNCTIONS). `e^x` far below 0, `x` far above.
     pub fn softplus(&mut self, x: Value) -> Value {
         let zero = self.like(x, 0.0);
         let w = self.exp_of_minus_size(x);

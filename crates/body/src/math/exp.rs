@@ -23,7 +23,7 @@ const EXP_DOUBLE: [f64; 11] = [
 ];
 
 /// Cody and Waite's split of `ln 2`: the high part has all bits, since `fma` does not round the product.
-const LN2_SINGLE: (f64, f64) = (0.693_147_182_464_599_6, -1.904_654_299_957_767_9e-9);
+const LN2_SINGLE: (f64, f64) = (0.693_147_182_464_599_6, -1.904_654_299_957_768e-9);
 const LN2_DOUBLE: (f64, f64) = (std::f64::consts::LN_2, 2.319_046_813_846_299_6e-17);
 
 /// `e^x = 2^n (1 + q)`.
@@ -41,7 +41,7 @@ impl Body {
     /// exponent, so the smallest normal results are as exact as the others.
     ///
     /// # Numerics
-    /// See [`bounds`](super::bounds). Infinite above `ln(MAX)`, 0 where the result is not normal.
+    /// See [`FUNCTIONS`](crate::FUNCTIONS). Infinite above `ln(MAX)`, 0 where the result is not normal.
     /// # Source
     /// Muller, *Elementary Functions*, 3rd ed., section 11.2 (range reduction) and 3.4 (minimax).
     pub fn exp(&mut self, x: Value) -> Value {
@@ -68,7 +68,7 @@ impl Body {
     /// `2 (2^(n-1) q + (2^(n-1) - 1/2))` with `n` and `q` as in [`Body::exp`].
     ///
     /// # Numerics
-    /// See [`bounds`](super::bounds). `expm1(-0) = -0`; -1 below about -18 (`F32`).
+    /// See [`FUNCTIONS`](crate::FUNCTIONS). `expm1(-0) = -0`; -1 below about -18 (`F32`).
     pub fn expm1(&mut self, x: Value) -> Value {
         let format = self.format(x);
         let low = self.like(x, -format.flat);

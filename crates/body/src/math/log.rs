@@ -45,7 +45,7 @@ impl Body {
     /// `e ln 2 + log(1 + f)` with `x = 2^e (1 + f)` and `f` between about -1/3 and 1/3.
     ///
     /// # Numerics
-    /// See [`bounds`](super::bounds). `log(±0) = -inf`, NaN below 0.
+    /// See [`FUNCTIONS`](crate::FUNCTIONS). `log(±0) = -inf`, NaN below 0.
     /// # Source
     /// Muller, *Elementary Functions*, 3rd ed., section 11.4; `F64` by `2 atanh(f/(2 + f))`, as in fdlibm's `e_log.c`.
     pub fn log(&mut self, x: Value) -> Value {
@@ -54,6 +54,7 @@ impl Body {
         let field = self.int_like(x, (1 << format.bits) - 1);
         let significand = self.and(parts.moved, field);
         let pivot = self.pivot_bits(x);
+        let pivot = self.int_like(x, pivot);
         let significand = self.add(significand, pivot);
         let m = self.bitcast(significand);
         let minus_one = self.like(x, -1.0);
@@ -67,7 +68,7 @@ impl Body {
     /// `e` is that of `1 + x` rounded, but `f = 2^-e x + (2^-e - 1)` is taken from `x`, rounded once.
     ///
     /// # Numerics
-    /// See [`bounds`](super::bounds). `log1p(-0) = -0`, `log1p(-1) = -inf`, NaN below -1.
+    /// See [`FUNCTIONS`](crate::FUNCTIONS). `log1p(-0) = -0`, `log1p(-1) = -inf`, NaN below -1.
     pub fn log1p(&mut self, x: Value) -> Value {
         let one = self.like(x, 1.0);
         let u = self.add(x, one);
@@ -88,7 +89,7 @@ impl Body {
     /// The logarithm of `-expm1(x)` above `-ln 2` and `log1p(-e^x)` below, from one range reduction.
     ///
     /// # Numerics
-    /// See [`bounds`](super::bounds). `log1mexp(±0) = -inf`, NaN above 0, -0 where `e^x` is not normal.
+    /// See [`FUNCTIONS`](crate::FUNCTIONS). `log1mexp(±0) = -inf`, NaN above 0, -0 where `e^x` is not normal.
     /// # Source
     /// Mächler, *Accurately computing log(1 - exp(-|a|))*, 2012.
     pub fn log1mexp(&mut self, x: Value) -> Value {
@@ -125,10 +126,11 @@ impl Body {
 
     /// `log(1 + w)` for `0 <= w <= 1`.
     pub(super) fn log1p_unit(&mut self, w: Value) -> Value {
-        let (third, zero) = (self.like(w, 1.0 / 3.0), self.like(w, 0.0));
+        let pivot = 2.0 * self.pivot(w) - 1.0;
+        let (pivot, zero) = (self.like(w, pivot), self.like(w, 0.0));
         let (half, minus_half) = (self.like(w, 0.5), self.like(w, -0.5));
         let one = self.like(w, 1.0);
-        let large = self.gt(w, third);
+        let large = self.gt(w, pivot);
         let halved = self.fma(w, half, minus_half);
         let f = self.select(large, halved, w);
         let e = self.select(large, one, zero);
@@ -156,14 +158,14 @@ impl Body {
             let rest = self.fma(s, inner, small);
             self.sub(rest, half_square)
         };
-        let head = self.fma(e, high, f);
-        self.add(head, rest)
+        let tail = self.add(f, rest);
+        self.fma(e, high, tail)
     }
 
     /// Exponent of a positive normal number.
     fn parts(&mut self, x: Value) -> Parts {
         let Format { bits, bias, .. } = self.format(x);
-        let offset = (bias << bits) - self.pivot(x);
+        let offset = (bias << bits) - self.pivot_bits(x);
         let offset = self.int_like(x, offset);
         let raw = self.bitcast(x);
         let moved = self.add(raw, offset);
@@ -187,16 +189,17 @@ impl Body {
         self.bitcast(scale)
     }
 
-    /// Bits of where one exponent ends and the next begins: 2/3 keeps `|f|` small, `√½` keeps `|f/(2 + f)|` small.
-    fn pivot(&self, x: Value) -> i64 {
-        match self.lane(x) {
-            Lane::F32 => i64::from((2.0f32 / 3.0).to_bits()),
-            _ => std::f64::consts::FRAC_1_SQRT_2.to_bits() as i64,
-        }
+    /// Where one exponent ends and the next begins: 2/3 keeps `|f|` small, `√½` keeps `|f/(2 + f)|` small.
+    fn pivot(&self, x: Value) -> f64 {
+        if self.lane(x) == Lane::F32 { 2.0 / 3.0 } else { std::f64::consts::FRAC_1_SQRT_2 }
     }
 
-    fn pivot_bits(&mut self, x: Value) -> Value {
-        self.int_like(x, self.pivot(x))
+    fn pivot_bits(&self, x: Value) -> i64 {
+        let pivot = self.pivot(x);
+        match self.lane(x) {
+            Lane::F32 => i64::from((pivot as f32).to_bits()),
+            _ => pivot.to_bits() as i64,
+        }
     }
 
     /// `y`, the logarithm of `u`, mended where `u` is not positive and finite.

@@ -4,14 +4,17 @@
 //! vectors: no tables, no reciprocal estimates, no conversion between `F64` and `I64`. Coefficients are minimax
 //! fits (Remez exchange on the relative error of the result, in 130 digits), rounded to the lane.
 //!
-//! Subnormal operands count as zero; results that would be subnormal are zeros. NaN in gives NaN out. [`bounds`]
+//! Subnormal operands count as zero; results that would be subnormal are zeros. NaN in gives NaN out. [`FUNCTIONS`]
 //! lists the error bounds that the tests hold.
 
 mod activation;
-pub mod bounds;
+
 mod exp;
 mod log;
 mod simple;
+mod table;
+
+pub use table::{FUNCTIONS, Function};
 
 use crate::inst::{Body, Lane, Value};
 

@@ -29,7 +29,7 @@ impl Body {
     /// `1/sqrt(x)`: a correctly rounded quotient of a correctly rounded root.
     ///
     /// # Numerics
-    /// See [`bounds`](super::bounds). Infinite at 0 (with its sign), NaN below.
+    /// See [`FUNCTIONS`](crate::FUNCTIONS). Infinite at 0 (with its sign), NaN below.
     pub fn rsqrt(&mut self, x: Value) -> Value {
         let root = self.sqrt(x);
         self.recip(root)

@@ -1,1 +1,0 @@
-//! Error bounds of the math library, in units in the last place of the exact result.

@@ -1,0 +1,46 @@
+//! The functions of one float as a table: names, builders and error bounds.
+
+use crate::inst::{Body, Value};
+
+/// One function of the math library.
+#[derive(Clone, Copy)]
+pub struct Function {
+    /// Its name, that of the method of [`Body`].
+    pub name: &'static str,
+    /// The method.
+    pub build: fn(&mut Body, Value) -> Value,
+    /// Bound on the error over all `f32`, in units in the last place of the exact result.
+    pub f32_ulp: f64,
+    /// The same for `f64`, over points sampled from the whole range.
+    pub f64_ulp: f64,
+}
+
+macro_rules! functions {
+    ($($name:ident $f32_ulp:literal $f64_ulp:literal;)*) => {
+        /// Every function of one float with an error bound.
+        ///
+        /// The error is that of the returned number against the exact value, in spacings of floats at the exact
+        /// value; 0.5 is correct rounding. A result of zero counts as exact where the exact value is subnormal.
+        pub const FUNCTIONS: &[Function] = &[$(
+            Function {
+                name: stringify!($name),
+                build: Body::$name,
+                f32_ulp: $f32_ulp,
+                f64_ulp: $f64_ulp,
+            },
+        )*];
+    };
+}
+
+functions! {
+    exp         1.0 1.5;
+    expm1       2.5 2.5;
+    log         1.5 1.5;
+    log1p       1.5 1.5;
+    log1mexp    2.5 2.5;
+    tanh        2.5 2.5;
+    sigmoid     2.5 2.5;
+    softplus    2.5 2.5;
+    log_sigmoid 2.5 2.5;
+    rsqrt       1.5 1.5;
+}

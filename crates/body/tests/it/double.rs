@@ -1,0 +1,94 @@
+//! Every function of the table in `f64`, against double-double arithmetic.
+
+use eggrad_body::{FUNCTIONS, Lane, Pointwise};
+
+use crate::wide::Wide;
+
+fn reference(name: &str, x: f64) -> Wide {
+    let (one, two) = (Wide::from(1.0), Wide::from(2.0));
+    let wide = Wide::from(x);
+    let minus_size = Wide::from(-x.abs());
+    match name {
+        "exp" => wide.exp(),
+        "expm1" => wide.expm1(),
+        "log" => wide.log(),
+        "log1p" => wide.log1p(),
+        "log1mexp" if x > 0.0 => Wide::from(f64::NAN),
+        "log1mexp" if x > -0.7 => (-wide.expm1()).log(),
+        "log1mexp" => (-wide.exp()).log1p(),
+        "tanh" => {
+            let t = Wide::from(-2.0 * x.abs()).expm1();
+            let y = -t / (two + t);
+            if x < 0.0 { -y } else { y }
+        }
+        "sigmoid" => {
+            let w = minus_size.exp();
+            (if x < 0.0 { w } else { one }) / (one + w)
+        }
+        "softplus" => {
+            let tail = minus_size.exp().log1p();
+            if x < 0.0 { tail } else { wide + tail }
+        }
+        "log_sigmoid" => -reference("softplus", -x),
+        "rsqrt" if x > 0.0 => one / wide.sqrt(),
+        "rsqrt" => Wide::from(f64::NAN),
+        _ => panic!("no reference for `{name}`"),
+    }
+}
+
+/// Distance of `got` from `exact` in spacings of `f64` at `exact`; infinite when only one is NaN.
+fn error(got: f64, exact: Wide) -> f64 {
+    if got.is_nan() || exact.high.is_nan() {
+        return if got.is_nan() && exact.high.is_nan() { 0.0 } else { f64::INFINITY };
+    }
+    if got == exact.high && got.is_infinite() || got == 0.0 && exact.high.abs() < f64::MIN_POSITIVE
+    {
+        return 0.0;
+    }
+    let exponent = (exact.high.abs().to_bits() >> 52) as i32 - 1023;
+    // Scaled first: the spacing itself may be subnormal.
+    let lift = 2f64.powi(-exponent.clamp(-1022, 1023));
+    ((got - exact.high) * lift - exact.low * lift).abs() * 2f64.powi(52)
+}
+
+/// Numbers of every exponent, and more of them where the functions bend.
+fn points() -> Vec<f64> {
+    let mut state = 0u64;
+    let mut random = move || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    };
+    let mut points = Vec::new();
+    for _ in 0..4_000 {
+        points.push(f64::from_bits(random()));
+        for (low, high) in [(-745.0, 710.0), (-45.0, 45.0), (-3.0, 3.0), (-0.5, 0.5), (0.5, 2.0)] {
+            let unit = random() as f64 / 2f64.powi(64);
+            points.push(low + (high - low) * unit);
+        }
+    }
+    points.retain(|x| x.is_normal());
+    points
+}
+
+#[test]
+fn f64_errors_stay_within_the_table() {
+    let points = points();
+    let mut failed = Vec::new();
+    for function in FUNCTIONS {
+        let mut worst = (0.0, 0.0);
+        let results = Pointwise::new(Lane::F64, function.build).f64(&points);
+        for (&x, y) in points.iter().zip(results) {
+            let error = error(y, reference(function.name, x));
+            if error > worst.0 {
+                worst = (error, x);
+            }
+        }
+        println!("{:12} f64 {:.4} ulp at {:e}", function.name, worst.0, worst.1);
+        if worst.0 > function.f64_ulp {
+            failed.push(function.name);
+        }
+    }
+    assert!(failed.is_empty(), "errors above the table's bounds: {failed:?}");
+}

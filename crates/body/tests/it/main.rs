@@ -1,0 +1,6 @@
+//! The math library against wider arithmetic, and the evaluator against itself.
+
+mod double;
+mod exact;
+mod single;
+mod wide;

@@ -1,0 +1,119 @@
+//! Every function of the table at `f32` operands of every exponent, against `f64`.
+//!
+//! By default operands are a prime apart; `EGGRAD_EXHAUSTIVE=1 cargo test --release -p eggrad-body exhaustive --
+//! --nocapture` takes all 2^32 of them and prints the largest errors.
+
+use std::ops::Range;
+use std::thread;
+
+use eggrad_body::{FUNCTIONS, Function, Lane, Pointwise};
+
+/// Exact enough: good to a few units in the last place of `f64`.
+fn reference(name: &str) -> fn(f64) -> f64 {
+    match name {
+        "exp" => f64::exp,
+        "expm1" => f64::exp_m1,
+        "log" => f64::ln,
+        "log1p" => f64::ln_1p,
+        "log1mexp" => log1mexp,
+        "tanh" => f64::tanh,
+        "sigmoid" => |x| if x < 0.0 { x.exp() / (1.0 + x.exp()) } else { 1.0 / (1.0 + (-x).exp()) },
+        "softplus" => softplus,
+        "log_sigmoid" => |x| -softplus(-x),
+        "rsqrt" => |x| 1.0 / x.sqrt(),
+        _ => panic!("no reference for `{name}`"),
+    }
+}
+
+fn softplus(x: f64) -> f64 {
+    // `f64::max` would drop a NaN.
+    (if x < 0.0 { 0.0 } else { x }) + (-x.abs()).exp().ln_1p()
+}
+
+fn log1mexp(x: f64) -> f64 {
+    if x > -std::f64::consts::LN_2 { (-x.exp_m1()).ln() } else { (-x.exp()).ln_1p() }
+}
+
+fn flush(x: f32) -> f32 {
+    if x.abs() < f32::MIN_POSITIVE { 0.0f32.copysign(x) } else { x }
+}
+
+/// Distance of `got` from `exact` in spacings of `f32` at `exact`; infinite when only one is NaN.
+fn error(got: f32, exact: f64) -> f64 {
+    if got.is_nan() || exact.is_nan() {
+        return if got.is_nan() && exact.is_nan() { 0.0 } else { f64::INFINITY };
+    }
+    let top = 2f64.powi(128);
+    let got = if got.is_infinite() { top.copysign(got.into()) } else { f64::from(flush(got)) };
+    let exact = exact.clamp(-top, top);
+    if got == exact || got == 0.0 && exact.abs() < f64::from(f32::MIN_POSITIVE) {
+        return 0.0;
+    }
+    let exponent = (exact.abs().to_bits() >> 52) as i32 - 1023;
+    (got - exact).abs() / 2f64.powi(exponent.clamp(-126, 127) - 23)
+}
+
+#[derive(Clone, Copy, Default)]
+struct Worst {
+    error: f64,
+    at: f32,
+}
+
+/// The largest error at `bits` taken `stride` apart.
+fn worst_of(function: &Function, bits: Range<u64>, stride: usize) -> Worst {
+    let mut compiled = Pointwise::new(Lane::F32, function.build);
+    let exact = reference(function.name);
+    let mut worst = Worst::default();
+    let mut points = bits.step_by(stride);
+    loop {
+        let x: Vec<f32> = points.by_ref().take(4096).map(|b| f32::from_bits(b as u32)).collect();
+        if x.is_empty() {
+            return worst;
+        }
+        for (&x, y) in x.iter().zip(compiled.f32(&x)) {
+            let error = error(y, exact(flush(x).into()));
+            if error > worst.error {
+                worst = Worst { error, at: x };
+            }
+        }
+    }
+}
+
+#[test]
+fn exhaustive_f32_errors_stay_within_the_table() {
+    let stride = if std::env::var_os("EGGRAD_EXHAUSTIVE").is_some() { 1 } else { 8599 };
+    let threads = thread::available_parallelism().map_or(1, |n| n.get() as u64);
+    let share = (1u64 << 32).div_ceil(threads);
+    let mut failed = Vec::new();
+    for function in FUNCTIONS {
+        let worst = thread::scope(|scope| {
+            let parts: Vec<_> = (0..threads)
+                .map(|i| {
+                    let end = ((i + 1) * share).min(1 << 32);
+                    scope.spawn(move || worst_of(function, i * share..end, stride))
+                })
+                .collect();
+            let parts = parts.into_iter().map(|part| part.join().expect("a part panicked"));
+            parts.max_by(|a, b| a.error.total_cmp(&b.error)).unwrap_or_default()
+        });
+        println!("{:12} f32 {:.4} ulp at {:e}", function.name, worst.error, worst.at);
+        if worst.error > function.f32_ulp {
+            failed.push(function.name);
+        }
+    }
+    assert!(failed.is_empty(), "errors above the table's bounds: {failed:?}");
+}
+
+#[test]
+fn increasing_functions_do_not_step_back_by_more_than_their_error() {
+    for function in FUNCTIONS.iter().filter(|f| !matches!(f.name, "log1mexp" | "rsqrt")) {
+        let mut compiled = Pointwise::new(Lane::F32, function.build);
+        let x: Vec<f32> = (-88_000..=88_000).map(|i| i as f32 * 1e-3).collect();
+        let mut highest = f32::NEG_INFINITY;
+        for (x, y) in x.iter().zip(compiled.f32(&x)).filter(|(_, y)| !y.is_nan()) {
+            let slack = 2.0 * f32::EPSILON * y.abs() * function.f32_ulp as f32;
+            assert!(y >= highest - slack, "{}({x}) = {y} after {highest}", function.name);
+            highest = highest.max(y);
+        }
+    }
+}
