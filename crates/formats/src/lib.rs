@@ -1,1 +1,8 @@
-//! formats
+//! Files to arrays: bytes in, numbers out. Nothing runs here, and nothing is read from a path.
+#![forbid(unsafe_code)]
+
+mod csv;
+mod gzip;
+
+pub use csv::{CsvError, LabelledTable, read_labelled_csv};
+pub use gzip::{GzipError, gunzip};
