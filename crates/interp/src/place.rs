@@ -1,0 +1,30 @@
+//! Where elements lie.
+
+use eggrad_ir::Shape;
+
+/// Row-major walk over `dims`: the offset of every position, with `strides` elements between neighbours.
+pub(crate) fn offsets(dims: &[usize], strides: &[usize]) -> Vec<usize> {
+    if dims.contains(&0) {
+        return vec![];
+    }
+    let mut all = vec![0];
+    for (&size, &stride) in dims.iter().zip(strides) {
+        all = all.iter().flat_map(|&o| (0..size).map(move |i| o + i * stride)).collect();
+    }
+    all
+}
+
+/// Offsets in a row-major tensor of `shape`, walking only along `axes`, in the order listed.
+pub(crate) fn offsets_along(shape: &Shape, axes: &[usize]) -> Vec<usize> {
+    let strides = shape.strides();
+    let dims: Vec<usize> = axes.iter().map(|&a| shape.dims()[a]).collect();
+    let strides: Vec<usize> = axes.iter().map(|&a| strides[a]).collect();
+    offsets(&dims, &strides)
+}
+
+/// The rows of `shape` along `axes`: the offset at which each begins, in order of the other axes, and the offsets
+/// within a row.
+pub(crate) fn rows(shape: &Shape, axes: &[usize]) -> (Vec<usize>, Vec<usize>) {
+    let others: Vec<usize> = (0..shape.rank()).filter(|a| !axes.contains(a)).collect();
+    (offsets_along(shape, &others), offsets_along(shape, axes))
+}
