@@ -9,6 +9,7 @@
 
 mod activation;
 
+mod erf;
 mod exp;
 mod log;
 mod simple;

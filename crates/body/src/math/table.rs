@@ -42,5 +42,6 @@ functions! {
     sigmoid     2.5 2.5;
     softplus    2.5 2.5;
     log_sigmoid 2.5 2.5;
+    erf         2.0 2.5;
     rsqrt       1.5 1.5;
 }

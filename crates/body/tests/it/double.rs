@@ -4,6 +4,10 @@ use eggrad_body::{FUNCTIONS, Lane, Pointwise};
 
 use crate::wide::Wide;
 
+/// `2/√π`
+const TWO_BY_ROOT_PI: Wide =
+    Wide { high: std::f64::consts::FRAC_2_SQRT_PI, low: 1.533545961316588e-17 };
+
 fn reference(name: &str, x: f64) -> Wide {
     let (one, two) = (Wide::from(1.0), Wide::from(2.0));
     let wide = Wide::from(x);
@@ -30,10 +34,27 @@ fn reference(name: &str, x: f64) -> Wide {
             if x < 0.0 { tail } else { wide + tail }
         }
         "log_sigmoid" => -reference("softplus", -x),
+        "erf" => erf(x),
         "rsqrt" if x > 0.0 => one / wide.sqrt(),
         "rsqrt" => Wide::from(f64::NAN),
         _ => panic!("no reference for `{name}`"),
     }
+}
+
+/// The series of positive terms `2/√π e^(-x²) Σ 2^k x^(2k+1) / (1·3·…·(2k+1))`.
+fn erf(x: f64) -> Wide {
+    if x.abs() > 6.5 {
+        return Wide::from(x.signum());
+    }
+    let wide = Wide::from(x);
+    let square = wide * wide;
+    let (mut term, mut sum, mut odd) = (wide, Wide::from(0.0), 1.0);
+    while term.high.abs() > 1e-33 * sum.high.abs() {
+        sum = sum + term;
+        odd += 2.0;
+        term = term * (square + square) / Wide::from(odd);
+    }
+    TWO_BY_ROOT_PI * (-square).exp() * sum
 }
 
 /// Distance of `got` from `exact` in spacings of `f64` at `exact`; infinite when only one is NaN.

@@ -39,6 +39,7 @@ fn special_values() {
     check("sigmoid", Body::sigmoid, &[(0.0, 0.5), (-0.0, 0.5), (INF, 1.0), (-INF, 0.0), (1e3, 1.0), (-1e3, 0.0), (1e30, 1.0)]);
     check("softplus", Body::softplus, &[(INF, INF), (-INF, 0.0), (1e3, 1e3), (-1e3, 0.0), (1e30, 1e30)]);
     check("log_sigmoid", Body::log_sigmoid, &[(INF, -0.0), (-INF, -INF), (1e3, -0.0), (-1e3, -1e3)]);
+    check("erf", Body::erf, &[(0.0, 0.0), (-0.0, -0.0), (INF, 1.0), (-INF, -1.0), (6.0, 1.0), (-6.0, -1.0), (1e30, 1.0)]);
     check("relu", Body::relu, &[(0.0, 0.0), (2.0, 2.0), (-2.0, 0.0), (INF, INF), (-INF, 0.0), (NAN, NAN)]);
     check("sign", Body::sign, &[(0.0, 0.0), (-0.0, -0.0), (3.0, 1.0), (-3.0, -1.0), (INF, 1.0), (-INF, -1.0), (NAN, NAN)]);
     check("recip", Body::recip, &[(0.0, INF), (-0.0, -INF), (INF, 0.0), (4.0, 0.25), (NAN, NAN)]);
