@@ -1,0 +1,103 @@
+//! Points where differences and derivatives disagree.
+
+use eggrad_interp::{InterpError, Precision, Tensor, values};
+use eggrad_ir::{BinaryOp, CompareOp, DType, Graph, Node, Op, ReduceOp, UnaryOp};
+
+/// Whether some op of `graph` comes within `margin` of a kink or jump on these arrays: `relu`, `abs` or `sign` near 0,
+/// compared numbers or the largest two of a `max` near each other, a float near the next integer of a cast.
+///
+/// # Errors
+/// As [`eggrad_interp::values`].
+pub fn near_kink(
+    graph: &Graph,
+    inputs: &[Tensor],
+    states: &[Tensor],
+    margin: f64,
+) -> Result<bool, InterpError> {
+    let values = values(graph, inputs, states, Precision::Wide)?;
+    Ok(graph.nodes().iter().any(|node| {
+        let floats = node.inputs.last().is_some_and(|&i| graph.ty(i).dtype.is_float());
+        let args: Vec<&Tensor> = node.inputs.iter().map(|i| &values[i.index()]).collect();
+        floats && is_near(node, &args, margin)
+    }))
+}
+
+fn is_near(node: &Node, args: &[&Tensor], margin: f64) -> bool {
+    let near_zero = |x: &f64| x.abs() < margin;
+    let meet = || args[0].to_f64s().iter().zip(args[1].to_f64s()).any(|(a, b)| near_zero(&(a - b)));
+    match &node.op {
+        Op::Unary(op) => match op {
+            UnaryOp::Abs | UnaryOp::Sign | UnaryOp::Relu => args[0].to_f64s().iter().any(near_zero),
+            UnaryOp::Neg
+            | UnaryOp::Square
+            | UnaryOp::Sqrt
+            | UnaryOp::Rsqrt
+            | UnaryOp::Recip
+            | UnaryOp::Exp
+            | UnaryOp::Expm1
+            | UnaryOp::Log
+            | UnaryOp::Log1p
+            | UnaryOp::Tanh
+            | UnaryOp::Sigmoid
+            | UnaryOp::Softplus
+            | UnaryOp::Not => false,
+        },
+        Op::Binary(op) => match op {
+            BinaryOp::Maximum | BinaryOp::Minimum => meet(),
+            BinaryOp::Add
+            | BinaryOp::Sub
+            | BinaryOp::Mul
+            | BinaryOp::Div
+            | BinaryOp::And
+            | BinaryOp::Or => false,
+        },
+        Op::Compare(op) => match op {
+            CompareOp::Eq
+            | CompareOp::Ne
+            | CompareOp::Lt
+            | CompareOp::Le
+            | CompareOp::Gt
+            | CompareOp::Ge => meet(),
+        },
+        Op::Cast(to) => match to {
+            DType::F32 | DType::F64 => false,
+            DType::I32 | DType::I64 | DType::U8 => {
+                args[0].to_f64s().iter().any(|x| near_zero(&(x - x.round())))
+            }
+            DType::Bool => args[0].to_f64s().iter().any(near_zero),
+        },
+        Op::Reduce(op, axes) => match op {
+            ReduceOp::Max | ReduceOp::Min => ties(args[0], axes, margin),
+            ReduceOp::Sum | ReduceOp::Prod | ReduceOp::LogSumExp => false,
+        },
+        Op::Input(_)
+        | Op::State(_)
+        | Op::Const(..)
+        | Op::Data(_)
+        | Op::Iota { .. }
+        | Op::Size { .. }
+        | Op::Select
+        | Op::Mark(_)
+        | Op::Move(_)
+        | Op::Softmax(..)
+        | Op::CrossEntropy(..)
+        | Op::Dot(_)
+        | Op::OneHot { .. }
+        | Op::Gather { .. }
+        | Op::ScatterAdd { .. }
+        | Op::Grad => false,
+    }
+}
+
+/// Whether two elements of a row along `axes` are near each other; any two, to be safe.
+fn ties(x: &Tensor, axes: &[usize], margin: f64) -> bool {
+    let (shape, strides) = (&x.ty.shape, x.ty.shape.strides());
+    let row_of = |place: usize| -> Vec<usize> {
+        let kept = (0..shape.rank()).filter(|a| !axes.contains(a));
+        kept.map(|a| place / strides[a] % shape.dims()[a]).collect()
+    };
+    let mut elements: Vec<(Vec<usize>, f64)> =
+        x.to_f64s().into_iter().enumerate().map(|(i, v)| (row_of(i), v)).collect();
+    elements.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+    elements.windows(2).any(|w| w[0].0 == w[1].0 && (w[0].1 - w[1].1).abs() < margin)
+}
