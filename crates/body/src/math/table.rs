@@ -21,6 +21,9 @@ macro_rules! functions {
         ///
         /// The error is that of the returned number against the exact value, in spacings of floats at the exact
         /// value; 0.5 is correct rounding. A result of zero counts as exact where the exact value is subnormal.
+        /// These are promises; the tests print what they measure, which is mostly much less: at half a million
+        /// `f32` operands 0.92 for `exp`, 0.76 for `log`, 1.22 for `expm1`, 0.99 for `erf`, 2.02 for `sigmoid`,
+        /// 1.57 for `softplus`; over all `f32` operands 0.98 for `exp` and 2.50 for `tanh`.
         pub const FUNCTIONS: &[Function] = &[$(
             Function {
                 name: stringify!($name),
@@ -38,7 +41,7 @@ functions! {
     log         1.5 1.5;
     log1p       1.5 1.5;
     log1mexp    2.5 2.5;
-    tanh        2.5 2.5;
+    tanh        2.5 2.75;
     sigmoid     2.5 2.5;
     softplus    2.5 2.5;
     log_sigmoid 2.5 2.5;
