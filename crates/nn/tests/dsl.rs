@@ -1,0 +1,144 @@
+//! What the DSL's methods build, run by the interpreter.
+
+use eggrad_interp::{Precision, Tensor as Value, run};
+use eggrad_ir::{DType, StateKind};
+use eggrad_nn::{Adam, Graph, Init, Sgd, Tensor, dense};
+
+/// Shape and elements of the `f64` tensor that `write` makes.
+fn value(write: impl for<'g> Fn(&'g Graph) -> Tensor<'g>) -> (Vec<usize>, Vec<f64>) {
+    let graph = Graph::with_floats(DType::F64);
+    graph.output("y", write(&graph));
+    let built = graph.build().expect("a valid graph");
+    let states: Vec<Value> = (built.graph.states().iter().zip(&built.inits))
+        .map(|(s, init)| Value::from_values(s.ty.clone(), &init.values(&s.name, &s.ty, 0)))
+        .collect();
+    let run = run(&built.graph, &[], &states, Precision::AsWritten).expect("runs");
+    (run.outputs[0].ty.shape.dims().to_vec(), run.outputs[0].to_f64s())
+}
+
+/// A parameter of the given shape that counts 1, 2, 3 and so on.
+fn counting<'g>(g: &'g Graph, name: &str, shape: &[usize]) -> Tensor<'g> {
+    let count = shape.iter().product::<usize>();
+    g.param(name, shape, Init::Values((1..=count).map(|i| i as f64).collect()))
+}
+
+macro_rules! check {
+    ($write:expr, $shape:expr, $values:expr) => {
+        let (shape, values) = value($write);
+        assert_eq!((shape.as_slice(), values.as_slice()), (&$shape[..], &$values[..]));
+    };
+}
+
+#[test]
+fn operators_broadcast_as_numpy_does() {
+    check!(|g| counting(g, "x", &[2, 2]) + counting(g, "y", &[2]), [2, 2], [2.0, 4.0, 4.0, 6.0]);
+    check!(|g| counting(g, "x", &[2, 1]) * counting(g, "y", &[1, 2]), [2, 2], [1.0, 2.0, 2.0, 4.0]);
+    check!(|g| 1.0 - counting(g, "x", &[2]) / 2.0, [2], [0.5, 0.0]);
+    check!(
+        |g| -counting(g, "x", &[1, 2, 1]) + counting(g, "y", &[3, 1, 1]),
+        [3, 2, 1],
+        [0.0, -1.0, 1.0, 0.0, 2.0, 1.0]
+    );
+    check!(|g| counting(g, "x", &[2, 1]).broadcast_to([2, 2]), [2, 2], [1.0, 1.0, 2.0, 2.0]);
+}
+
+#[test]
+fn reductions_take_axes_from_either_end() {
+    check!(|g| counting(g, "x", &[2, 3]).sum(1), [2], [6.0, 15.0]);
+    check!(|g| counting(g, "x", &[2, 3]).sum(-2), [3], [5.0, 7.0, 9.0]);
+    check!(|g| counting(g, "x", &[2, 3]).max(..), [0usize; 0], [6.0]);
+    check!(|g| counting(g, "x", &[2, 3]).mean_over([0, 1]), [0usize; 0], [3.5]);
+    check!(|g| counting(g, "x", &[2, 3]).min(0).prod(0), [0usize; 0], [6.0]);
+    check!(|g| counting(g, "x", &[4]).mean(), [0usize; 0], [2.5]);
+}
+
+#[test]
+fn products_take_any_number_of_axes() {
+    let square = [7.0, 10.0, 15.0, 22.0];
+    check!(|g| counting(g, "x", &[2, 2]).matmul(counting(g, "y", &[2, 2])), [2, 2], square);
+    check!(|g| counting(g, "x", &[2]).matmul(counting(g, "y", &[2])), [0usize; 0], [5.0]);
+    check!(|g| counting(g, "x", &[2]).matmul(counting(g, "y", &[2, 2])), [2], [7.0, 10.0]);
+    check!(|g| counting(g, "x", &[2, 2]).matmul(counting(g, "y", &[2])), [2], [5.0, 11.0]);
+    check!(
+        |g| counting(g, "x", &[2, 1, 2]).matmul(counting(g, "y", &[2, 1])),
+        [2, 1, 1],
+        [5.0, 11.0]
+    );
+    check!(
+        |g| counting(g, "x", &[1, 2]).matmul(counting(g, "y", &[2, 2, 1])),
+        [2, 1, 1],
+        [5.0, 11.0]
+    );
+    check!(
+        |g| counting(g, "x", &[2, 1, 2]).matmul(counting(g, "y", &[2, 2, 1])),
+        [2, 1, 1],
+        [5.0, 25.0]
+    );
+    check!(|g| counting(g, "x", &[2]).matmul(counting(g, "y", &[2, 2, 1])), [2, 1], [5.0, 11.0]);
+}
+
+/// The indices 1 and 2.
+fn index(g: &Graph) -> Tensor<'_> {
+    counting(g, "i", &[2]).cast(DType::I32)
+}
+
+#[test]
+fn elements_move_and_are_picked() {
+    check!(|g| counting(g, "x", &[2, 3]).transpose(), [3, 2], [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
+    check!(|g| counting(g, "x", &[1, 2]).permute([1, 0]).reshape([2]), [2], [1.0, 2.0]);
+    check!(|g| counting(g, "x", &[3, 2]).gather(index(g)), [2, 2], [3.0, 4.0, 5.0, 6.0]);
+    check!(|g| counting(g, "x", &[2, 3]).pick(index(g)), [2], [2.0, 6.0]);
+    check!(|g| index(g).one_hot(3), [2, 3], [0.0, 1.0, 0.0, 0.0, 0.0, 1.0]);
+    check!(
+        |g| counting(g, "x", &[3]).gt(2.0).select(1.0, counting(g, "y", &[1])),
+        [3],
+        [1.0, 1.0, 1.0]
+    );
+    check!(|g| counting(g, "x", &[3]).ge(2.0).select(7.0, 8.0), [3], [8.0, 7.0, 7.0]);
+    check!(|g| counting(g, "x", &[2]).equal(1.0).logical_not().cast(DType::F64), [2], [0.0, 1.0]);
+}
+
+#[test]
+fn layers_name_their_parameters() {
+    let graph = Graph::new();
+    let x = graph.input("x", [5, 3]);
+    let y = graph.layer("block", || dense("dense1", x, 2));
+    assert_eq!(y.ty().expect("a type").shape.dims(), [5, 2]);
+    let built = graph.build().expect("a valid graph");
+    let names: Vec<&str> = built.graph.states().iter().map(|s| s.name.as_str()).collect();
+    assert_eq!(names, ["block.dense1.weight", "block.dense1.bias"]);
+    assert_eq!(built.inits, [Init::GlorotUniform, Init::Zeros]);
+}
+
+#[test]
+fn optimizers_write_every_parameter_and_guard_the_loss() {
+    let graph = Graph::new();
+    let loss = dense("dense1", graph.input("x", [5, 3]), 2).square().mean();
+    Adam::new(0.1).minimize(loss);
+    let built = graph.build().expect("a valid graph").graph;
+    assert!(built.guard().is_some() && built.has_grad());
+    let unwritten: Vec<&str> =
+        built.states().iter().filter(|s| s.write.is_none()).map(|s| s.name.as_str()).collect();
+    assert_eq!(unwritten, ["adam.learning_rate"]);
+    let slots = built.states().iter().filter(|s| s.kind == StateKind::Slot);
+    assert_eq!(slots.count(), 5);
+
+    let graph = Graph::new();
+    Sgd::new(0.1).minimize(dense("dense1", graph.input("x", [5, 3]), 2).square().mean());
+    let built = graph.build().expect("a valid graph").graph;
+    assert_eq!(built.states().iter().filter(|s| s.write.is_some()).count(), 2);
+}
+
+#[test]
+fn initial_values_depend_on_seed_and_name_alone() {
+    let ty = eggrad_ir::TensorType::new(DType::F32, [64, 32]);
+    let values = |name, seed| Init::GlorotUniform.values(name, &ty, seed);
+    assert_eq!(values("a", 1), values("a", 1));
+    assert_ne!(values("a", 1), values("b", 1));
+    assert_ne!(values("a", 1), values("a", 2));
+    let limit = (6.0f64 / 96.0).sqrt();
+    assert!(values("a", 1).iter().all(|v| v.abs() <= limit));
+    let normal = Init::HeNormal.values("a", &ty, 1);
+    let variance = normal.iter().map(|v| v * v).sum::<f64>() / normal.len() as f64;
+    assert!((variance - 2.0 / 64.0).abs() < 4e-3, "{variance}");
+}
