@@ -1,1 +1,32 @@
-//! rewrite
+//! Equality saturation for tensor graphs: the same meaning, stabler and cheaper.
+//!
+//! [`optimize`] names the axes of a graph, raises it into an e-graph of ops over named axes, applies the rules of
+//! `rules/*.rules` until nothing changes or a limit is met, chooses for all outputs at once the least dangerous and
+//! then cheapest form, lowers it, and compares it with the input on random data at small sizes.
+//!
+//! The proven domain: inputs and states are finite numbers within their declared ranges. What is equal there over
+//! the reals may be exchanged; a form that can overflow or divide by zero never replaces one that cannot.
+#![forbid(unsafe_code)]
+
+mod axes;
+mod build;
+mod condition;
+mod cost;
+mod danger;
+mod extract;
+mod facts;
+mod interval;
+mod language;
+mod lower;
+mod optimize;
+mod raise;
+mod rational;
+mod report;
+mod rules;
+mod saturate;
+mod search;
+
+pub use cost::{Cost, OpClass, TableCost, Work};
+pub use optimize::{Limits, RewriteConfig, RewriteError, Semantics, optimize};
+pub use report::{Danger, Report, Stop, Validation};
+pub use rules::{RuleClass, RuleInfo, describe_rules};

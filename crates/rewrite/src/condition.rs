@@ -1,0 +1,104 @@
+//! Conditions of rules: facts about what a variable matched.
+
+use crate::axes::AxisSet;
+use crate::build::axes;
+use crate::facts::{Data, Egraph, Facts};
+use egg::{Subst, Var};
+
+macro_rules! conditions {
+    ($($(#[$doc:meta])* $Name:ident = $text:literal, $arity:literal;)*) => {
+        /// What a condition asks.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Asks { $($(#[$doc])* $Name,)* }
+
+        impl Asks {
+            fn from_name(name: &str) -> Option<(Asks, usize)> {
+                match name { $($text => Some((Asks::$Name, $arity)),)* _ => None }
+            }
+        }
+    };
+}
+
+conditions! {
+    /// No axis is in both; a tensor stands for its axes, here and below.
+    Disjoint = "disjoint", 2;
+    /// Every axis of the first is in the second.
+    Subset = "subset", 2;
+    /// Both have the same axes.
+    SameAxes = "same_axes", 2;
+    /// Over the first, which both tensors have, the product is a contraction: one has an axis the other has not.
+    Contracts = "contracts", 3;
+    /// No element is 0.
+    NonZero = "nonzero", 1;
+    /// Every element is above 0.
+    Positive = "positive", 1;
+    /// Every element is a real number.
+    Finite = "finite", 1;
+    /// Every element is the same known number.
+    Constant = "constant", 1;
+    /// The second is not negative and sums to one over the first.
+    Simplex = "simplex", 2;
+    /// The first, integers, are positions along the second, one axis.
+    InRange = "in_range", 2;
+}
+
+/// A condition on variables.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Condition {
+    pub(crate) asks: Asks,
+    pub(crate) args: Vec<Var>,
+}
+
+impl Condition {
+    /// Reads `name(?a, ?b)`.
+    pub(crate) fn parse(text: &str) -> Result<Condition, String> {
+        let (name, rest) =
+            text.split_once('(').ok_or(format!("has a condition `{text}` without operands"))?;
+        let inside = rest.strip_suffix(')').ok_or(format!("has an open condition `{text}`"))?;
+        let (asks, arity) =
+            Asks::from_name(name).ok_or(format!("knows no condition `{name}`"))?;
+        let args: Vec<Var> = inside
+            .split(',')
+            .map(|a| a.trim().parse())
+            .collect::<Result<_, _>>()
+            .map_err(|e| format!("has a bad variable in `{text}`: {e}"))?;
+        if args.len() != arity {
+            return Err(format!("gives `{name}` {} operands instead of {arity}", args.len()));
+        }
+        Ok(Condition { asks, args })
+    }
+
+    /// Whether it holds for a match.
+    pub(crate) fn holds(&self, egraph: &Egraph, subst: &Subst) -> bool {
+        let set = |i: usize| -> AxisSet { axes(egraph, subst[self.args[i]]) };
+        let tensor = |i: usize| -> Option<&Facts> {
+            match &egraph[subst[self.args[i]]].data {
+                Data::Tensor(facts) => Some(facts),
+                Data::Axes(_) | Data::Renaming(_) | Data::Type(_) => None,
+            }
+        };
+        let fact = |f: fn(&Facts) -> bool| tensor(0).is_some_and(f);
+        match self.asks {
+            Asks::Disjoint => set(0).disjoint(&set(1)),
+            Asks::Subset => set(0).subset(&set(1)),
+            Asks::SameAxes => set(0) == set(1),
+            Asks::Contracts => {
+                let (over, a, b) = (set(0), set(1), set(2));
+                over.subset(&a) && over.subset(&b) && a != b
+            }
+            Asks::NonZero => fact(Facts::is_nonzero),
+            Asks::Positive => fact(Facts::positive),
+            Asks::Finite => fact(|f| f.finite),
+            Asks::Constant => fact(|f| f.constant.is_some()),
+            Asks::Simplex => {
+                let over = set(0);
+                tensor(1).is_some_and(|f| f.simplex.as_ref() == Some(&over))
+            }
+            Asks::InRange => {
+                let v = set(1);
+                let last = v.elements(&egraph.analysis.sizes) - 1.0;
+                v.len() == 1 && tensor(0).is_some_and(|f| f.low >= 0.0 && f.high <= last)
+            }
+        }
+    }
+}

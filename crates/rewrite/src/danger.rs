@@ -1,0 +1,118 @@
+//! What can go wrong in floating point, seen from intervals.
+
+use crate::build::facts;
+use crate::facts::{Egraph, Facts};
+use crate::language::{Head, Term};
+use egg::Id;
+use eggrad_ir::{BinaryOp, DType, Op, SoftmaxOp, UnaryOp};
+
+/// How bad it is, added up over the nodes of a graph: an infinity or NaN weighs more than lost digits.
+pub(crate) type Weight = u32;
+
+const NOT_FINITE: Weight = 4;
+const CANCELLATION: Weight = 1;
+
+/// The largest operand whose `exp` is sure to be finite.
+fn exp_limit(dtype: DType) -> f64 {
+    if dtype == DType::F64 { 709.0 } else { 88.0 }
+}
+
+fn unary_danger(op: UnaryOp, x: &Facts) -> Option<(Weight, &'static str)> {
+    let reason = match op {
+        UnaryOp::Exp | UnaryOp::Expm1 => {
+            (x.high > exp_limit(x.dtype)).then_some("the operand has no upper bound")
+        }
+        UnaryOp::Log => (x.low <= 0.0).then_some("the operand can reach 0"),
+        UnaryOp::Log1p => (x.low <= -1.0).then_some("the operand can reach -1"),
+        UnaryOp::Sqrt => (x.low < 0.0).then_some("the operand can be negative"),
+        UnaryOp::Rsqrt => (x.low <= 0.0).then_some("the operand can reach 0"),
+        UnaryOp::Recip => {
+            (x.low <= 0.0 && x.high >= 0.0).then_some("the operand can be 0")
+        }
+        UnaryOp::Neg
+        | UnaryOp::Abs
+        | UnaryOp::Sign
+        | UnaryOp::Square
+        | UnaryOp::Tanh
+        | UnaryOp::Sigmoid
+        | UnaryOp::Softplus
+        | UnaryOp::Relu
+        | UnaryOp::Not => None,
+    };
+    reason.map(|r| (NOT_FINITE, r))
+}
+
+/// Whether a class holds a function that comes arbitrarily near a bound, where digits get lost.
+fn saturates(egraph: &Egraph, id: Id) -> bool {
+    egraph[id].nodes.iter().any(|n| match &n.head {
+        Head::Unary(UnaryOp::Exp | UnaryOp::Sigmoid | UnaryOp::Tanh) => true,
+        Head::Softmax(SoftmaxOp::Softmax) => true,
+        _ => false,
+    })
+}
+
+fn binary_danger(
+    egraph: &Egraph,
+    op: BinaryOp,
+    (a, b): (Id, Id),
+    result: &Facts,
+) -> Option<(Weight, &'static str)> {
+    match op {
+        BinaryOp::Div => {
+            let b = facts(egraph, b);
+            (b.low <= 0.0 && b.high >= 0.0).then_some((NOT_FINITE, "the divisor can be 0"))
+        }
+        BinaryOp::Add | BinaryOp::Sub => {
+            if !result.dtype.is_float() || result.low > 0.0 || result.high < 0.0 {
+                return None;
+            }
+            let bounded = |x: &Facts| x.low >= -1.0 && x.high <= 1.0;
+            let (fa, fb) = (facts(egraph, a), facts(egraph, b));
+            let near = |curve: Id, other: &Facts| {
+                saturates(egraph, curve)
+                    && facts(egraph, curve).constant.is_none()
+                    && bounded(other)
+                    && other.constant.is_none_or(|c| !c.is_zero())
+            };
+            (near(a, fb) || near(b, fa)).then_some((CANCELLATION, "the terms can cancel"))
+        }
+        BinaryOp::Mul
+        | BinaryOp::Maximum
+        | BinaryOp::Minimum
+        | BinaryOp::And
+        | BinaryOp::Or => None,
+    }
+}
+
+/// The danger of computing the value of `class` by `term`.
+pub(crate) fn danger(egraph: &Egraph, term: &Term, class: Id) -> Option<(Weight, &'static str)> {
+    let result = facts(egraph, class);
+    match &term.head {
+        Head::Unary(op) => unary_danger(*op, facts(egraph, term.args[0])),
+        Head::Binary(op) => binary_danger(egraph, *op, (term.args[0], term.args[1]), result),
+        Head::Opaque(number) => match egraph.analysis.opaque[*number as usize].op {
+            Op::Unary(op) => unary_danger(op, facts(egraph, term.args[0])),
+            Op::Binary(op) => binary_danger(egraph, op, (term.args[0], term.args[1]), result),
+            _ => None,
+        },
+        Head::Axes(_)
+        | Head::Renaming(_)
+        | Head::Type(_)
+        | Head::Const(..)
+        | Head::Compare(_)
+        | Head::Select
+        | Head::Cast
+        | Head::Mark(_)
+        | Head::Reduce(_)
+        | Head::Softmax(_)
+        | Head::CrossEntropy(_)
+        | Head::Dot
+        | Head::Expand
+        | Head::Rename
+        | Head::OneHot
+        | Head::Gather
+        | Head::ScatterAdd
+        | Head::Iota
+        | Head::Size => None,
+    }
+}

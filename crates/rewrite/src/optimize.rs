@@ -1,0 +1,307 @@
+//! The whole way: raise, saturate, extract, lower, validate.
+
+use crate::cost::Cost;
+use crate::danger::danger;
+use crate::extract::{Choice, Classes};
+use crate::facts::Egraph;
+use crate::language::Head;
+use crate::lower::{Copier, Hint, Lowerer, declare};
+use crate::raise::{Raised, raise};
+use crate::report::{Danger, Report, Stop};
+use crate::rules::{RULES, RuleClass};
+use crate::saturate::{Saturation, saturate};
+use crate::search::improve;
+use egg::Id;
+use eggrad_ir::{Builder, Graph, NodeId, TypeErrors};
+use std::collections::{BTreeMap, HashMap};
+
+/// What the result has in common with the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Semantics {
+    /// Every bit: no rules, equal nodes are shared and that is all.
+    Strict,
+    /// Equal over the reals on the proven domain, and never more dangerous.
+    #[default]
+    Real,
+    /// As `Real`; rules that only approximate would be allowed.
+    Fast,
+}
+
+impl Semantics {
+    /// Whether rules of a class may be used.
+    pub fn allows(self, class: RuleClass) -> bool {
+        match self {
+            Semantics::Strict => false,
+            Semantics::Real | Semantics::Fast => match class {
+                RuleClass::Exact
+                | RuleClass::Finite
+                | RuleClass::Reassociates
+                | RuleClass::Real => true,
+            },
+        }
+    }
+}
+
+/// Limits, all of them counts, so that equal graphs have equal results everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// E-nodes per node of the input, beside 500 for every graph.
+    pub growth: usize,
+    /// Rounds of rules.
+    pub iterations: usize,
+    /// Matches of one left side in one round.
+    pub matches: usize,
+    /// Trials of the local search, per node of the input.
+    pub moves: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { growth: 8, iterations: 24, matches: 1_000_000, moves: 64 }
+    }
+}
+
+/// How to optimise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RewriteConfig {
+    /// What must be kept.
+    pub semantics: Semantics,
+    /// When to stop.
+    pub limits: Limits,
+    /// Whether to compare the result with the input on random data.
+    pub validate: bool,
+}
+
+impl Default for RewriteConfig {
+    fn default() -> RewriteConfig {
+        RewriteConfig {
+            semantics: Semantics::Real,
+            limits: Limits::default(),
+            validate: true,
+        }
+    }
+}
+
+/// Why there is no result.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum RewriteError {
+    /// The graph still holds a derivative.
+    #[error("`grad` must be resolved by differentiation before rewriting")]
+    Grad,
+    /// Two values that the rules made equal cannot be: a rule is wrong.
+    #[error("internal error: rules made different values equal: {0}")]
+    Contradiction(String),
+    /// The result differs from the input on random data: a rule is wrong.
+    #[error(
+        "internal error: rewriting changed the value of `{output}`: {before} became {after} \
+         (rules used: {rules})"
+    )]
+    Unsound {
+        /// Name of the output or written state.
+        output: String,
+        /// An element as written.
+        before: f64,
+        /// The same element after rewriting.
+        after: f64,
+        /// Names of the rules that changed the e-graph.
+        rules: String,
+    },
+    /// The result breaks a promise of every graph.
+    #[error("internal error: rewriting made an invalid graph: {0}")]
+    Invalid(TypeErrors),
+}
+
+/// Makes `graph` stabler and cheaper, as estimated by `cost`.
+///
+/// The result has the inputs, states, outputs and guard of the input, in order, by name and type; it is equal over the
+/// reals on the proven domain, and no output is more dangerous than it was. Equal graphs have equal results, to the
+/// letter of the text form. With [`Semantics::Strict`] nothing changes.
+///
+/// # Errors
+/// A `grad` that was not resolved; every other error is a bug of this crate.
+pub fn optimize(
+    graph: &Graph,
+    cost: &dyn Cost,
+    config: &RewriteConfig,
+) -> Result<(Graph, Report), RewriteError> {
+    if graph.has_grad() {
+        return Err(RewriteError::Grad);
+    }
+    let mut raised = raise(graph);
+    // Over nothing, sums, sizes and largest elements have values that no rule reckons with.
+    let hollow = raised.naming.sizes.contains(&0);
+    let saturation = if config.semantics == Semantics::Strict || hollow {
+        Saturation { rules: BTreeMap::new(), iterations: 0, stop: Stop::NotRun }
+    } else {
+        let nodes = graph.nodes().len();
+        saturate(&mut raised.egraph, &RULES, config.semantics, &config.limits, nodes)
+    };
+    if let Some(conflict) = &raised.egraph.analysis.conflict {
+        return Err(RewriteError::Contradiction(conflict.clone()));
+    }
+    let chosen = choose(graph, &raised, cost, &config.limits);
+    let sizes = raised.naming.sizes.clone();
+    let result = match saturation.stop {
+        Stop::NotRun => graph.clone(),
+        Stop::Saturated | Stop::Iterations | Stop::Nodes { .. } => {
+            chosen.lower(graph, &raised, &sizes).map_err(RewriteError::Invalid)?
+        }
+    };
+    let report = chosen.report(graph, &result, &raised, saturation);
+    Ok((result, report))
+}
+
+/// What extraction decided.
+struct Chosen {
+    classes: Classes,
+    written: Choice,
+    choice: Choice,
+    /// Roots that are copied from the input because the chosen form is more dangerous.
+    verbatim: Vec<bool>,
+    hints: HashMap<Id, Hint>,
+}
+
+fn choose(graph: &Graph, raised: &Raised, cost: &dyn Cost, limits: &Limits) -> Chosen {
+    let Raised { egraph, naming, classes: node_classes, written } = raised;
+    let roots: Vec<Id> = graph.roots().map(|r| node_classes[r.index()]).collect();
+    let classes = Classes::new(egraph, &roots, cost);
+    let mut users = vec![0.0; classes.ids.len()];
+    for node in graph.nodes() {
+        for input in &node.inputs {
+            let class = egraph.find(node_classes[input.index()]);
+            if let Some(&place) = classes.places.get(&class) {
+                users[place] += 1.0;
+            }
+        }
+    }
+    let seed = classes.seed(|place| users[place]);
+    let terms = written.iter().map(|(term, id, _)| (term.clone(), *id));
+    let written_choice = classes.written(egraph, terms, &seed);
+    let moves = limits.moves.saturating_mul(graph.nodes().len());
+    let mut choice = seed;
+    improve(&classes, &mut choice, moves);
+    let price = |choice: &Choice| classes.total(choice, &classes.roots).1;
+    if price(&written_choice).beats(price(&choice)) {
+        choice = written_choice.clone();
+        improve(&classes, &mut choice, moves);
+    }
+    let verbatim = classes
+        .roots
+        .iter()
+        .map(|&root| {
+            let danger = |choice| classes.total(choice, &[root]).1.danger;
+            danger(&choice) > danger(&written_choice)
+        })
+        .collect();
+    let mut hints: HashMap<Id, Hint> = HashMap::new();
+    for (_, id, node) in written {
+        let hint = hints.entry(egraph.find(*id)).or_default();
+        if hint.at == eggrad_ir::At::Unknown {
+            hint.at = graph.node(*node).at;
+        }
+    }
+    for id in graph.ids() {
+        let hint = hints.entry(egraph.find(node_classes[id.index()])).or_default();
+        hint.layout.get_or_insert_with(|| naming.nodes[id.index()].clone());
+    }
+    Chosen { classes, written: written_choice, choice, verbatim, hints }
+}
+
+impl Chosen {
+    /// The chosen graph at the given sizes of axes.
+    fn lower(
+        &self,
+        graph: &Graph,
+        raised: &Raised,
+        sizes: &[usize],
+    ) -> Result<Graph, TypeErrors> {
+        let naming = &raised.naming;
+        let builder = declare(graph, naming, sizes);
+        let Some(order) = self.classes.order(&self.choice) else {
+            panic!("internal error: a choice of terms has a cycle")
+        };
+        let mut lowerer =
+            Lowerer::new(&raised.egraph, &self.classes, sizes, &self.hints, builder);
+        lowerer.run(&self.choice, &order);
+        let mut copier = Copier { graph, naming, sizes, known: HashMap::new() };
+        let roots: Vec<NodeId> = graph.roots().collect();
+        let mut nodes = vec![];
+        for (i, &root) in roots.iter().enumerate() {
+            nodes.push(if self.verbatim[i] {
+                copier.copy(&mut lowerer.builder, root)
+            } else {
+                lowerer.root(self.classes.roots[i], &naming.nodes[root.index()])
+            });
+        }
+        finish(lowerer.builder, graph, &nodes).build()
+    }
+
+    fn report(
+        &self,
+        graph: &Graph,
+        result: &Graph,
+        raised: &Raised,
+        saturation: Saturation,
+    ) -> Report {
+        let classes = &self.classes;
+        let before = classes.total(&self.written, &classes.roots).1;
+        let (used, after) = classes.total(&self.choice, &classes.roots);
+        Report {
+            rules: saturation.rules,
+            iterations: saturation.iterations,
+            e_nodes: raised.egraph.total_size(),
+            e_classes: raised.egraph.number_of_classes(),
+            stop: saturation.stop,
+            nodes_before: graph.nodes().len(),
+            nodes_after: result.nodes().len(),
+            danger_before: before.danger as u32,
+            danger_after: after.danger as u32,
+            cost_before: before.cost,
+            cost_after: after.cost,
+            validation: None,
+            dangers_left: self.dangers(&raised.egraph, &used),
+        }
+    }
+
+    fn dangers(&self, egraph: &Egraph, used: &[bool]) -> Vec<Danger> {
+        let mut list = vec![];
+        for (place, &id) in self.classes.ids.iter().enumerate() {
+            if !used[place] {
+                continue;
+            }
+            let term = &self.classes.candidates[place][self.choice[place]].term;
+            let Some((_, reason)) = danger(egraph, term, id) else { continue };
+            let op = match &term.head {
+                Head::Unary(op) => op.name(),
+                Head::Binary(op) => op.name(),
+                Head::Opaque(number) => egraph.analysis.opaque[*number as usize].op.name(),
+                other => panic!("internal error: {other:?} was called dangerous"),
+            };
+            let at = self.hints.get(&id).map(|h| h.at).unwrap_or_default();
+            list.push(Danger { op: op.to_string(), reason: reason.to_string(), at });
+        }
+        list
+    }
+}
+
+/// Gives a builder made by [`declare`] the outputs, writes and guard of `graph`, whose roots became `nodes`.
+fn finish(mut builder: Builder, graph: &Graph, nodes: &[NodeId]) -> Builder {
+    let mut nodes = nodes.iter().copied();
+    let mut next = || match nodes.next() {
+        Some(node) => node,
+        None => panic!("internal error: a root was not lowered"),
+    };
+    for output in graph.outputs() {
+        builder.output(&output.name, next());
+    }
+    for (i, state) in graph.states().iter().enumerate() {
+        if state.write.is_some() {
+            let read = builder.graph().states()[i].read;
+            builder.write(read, next());
+        }
+    }
+    if graph.guard().is_some() {
+        builder.set_guard(Some(next()));
+    }
+    builder
+}

@@ -1,0 +1,108 @@
+//! What an optimisation did, and what can go wrong with it.
+
+use eggrad_ir::At;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Why saturation ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// No rule had anything to add.
+    Saturated,
+    /// All rounds were used.
+    Iterations,
+    /// The e-graph had as many nodes as allowed.
+    Nodes {
+        /// The rule that added the last one.
+        rule: String,
+    },
+    /// No rules were asked for.
+    NotRun,
+}
+
+/// Comparison of the result with the input on random data at small sizes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Validation {
+    /// How many times data was drawn.
+    pub samples: usize,
+    /// The largest difference, relative to the value or to 0.001, whichever is larger.
+    pub worst: f64,
+}
+
+/// A node that can lose its digits or overflow.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Danger {
+    /// Name of the op.
+    pub op: String,
+    /// What is not known to be safe.
+    pub reason: String,
+    /// Where the user wrote it.
+    pub at: At,
+}
+
+/// What [`crate::optimize`] did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// For each rule that changed the e-graph, how many unions it made.
+    pub rules: BTreeMap<String, usize>,
+    /// Rounds of saturation.
+    pub iterations: usize,
+    /// E-nodes at the end.
+    pub e_nodes: usize,
+    /// E-classes at the end.
+    pub e_classes: usize,
+    /// Why saturation ended.
+    pub stop: Stop,
+    /// Nodes of the input.
+    pub nodes_before: usize,
+    /// Nodes of the result.
+    pub nodes_after: usize,
+    /// Weighted dangers of the input: 4 for what may be infinite or NaN, 1 for what may lose its digits.
+    pub danger_before: u32,
+    /// Weighted dangers of the result.
+    pub danger_after: u32,
+    /// Estimated nanoseconds of the input.
+    pub cost_before: f64,
+    /// Estimated nanoseconds of the result.
+    pub cost_after: f64,
+    /// How the result compared with the input; `None` when that was not asked for or the sizes are too large.
+    pub validation: Option<Validation>,
+    /// What can still go wrong.
+    pub dangers_left: Vec<Danger>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "nodes {} -> {}, danger {} -> {}, cost {:.0} -> {:.0} ns",
+            self.nodes_before,
+            self.nodes_after,
+            self.danger_before,
+            self.danger_after,
+            self.cost_before,
+            self.cost_after
+        )?;
+        let stop = match &self.stop {
+            Stop::Saturated => "saturated".to_string(),
+            Stop::Iterations => "out of rounds".to_string(),
+            Stop::Nodes { rule } => format!("out of e-nodes in `{rule}`"),
+            Stop::NotRun => "not run".to_string(),
+        };
+        writeln!(
+            f,
+            "{stop} after {} rounds, {} e-nodes in {} classes",
+            self.iterations, self.e_nodes, self.e_classes
+        )?;
+        for (rule, count) in &self.rules {
+            writeln!(f, "  {count:>4} {rule}")?;
+        }
+        if let Some(validation) = &self.validation {
+            writeln!(f, "equal on {} samples within {:.1e}", validation.samples, validation.worst)?;
+        }
+        for danger in &self.dangers_left {
+            writeln!(f, "`{}` at {}: {}", danger.op, danger.at, danger.reason)?;
+        }
+        Ok(())
+    }
+}
