@@ -3,17 +3,17 @@
 use super::Format;
 use crate::inst::{Body, Lane, Value};
 
-/// `(log(1 + f) - f)/f²` for `|f| <= 1/3`; relative error of `log(1 + f)` below 2^-26.5.
+/// `(log(1 + f) - f)/f²` for `-1/4 <= f <= 1/2`; relative error of `log(1 + f)` below 2^-27.4.
 const LOG_SINGLE: [f64; 9] = [
     -0.5,
-    0.333_332_1,
-    -0.249_997_17,
-    0.200_107_47,
-    -0.166_823_03,
-    0.140_011_7,
-    -0.121_671_855,
-    0.140_047_15,
-    -0.129_488_36,
+    0.333_334_54,
+    -0.250_000_66,
+    0.199_906_33,
+    -0.166_478_14,
+    0.144_821_44,
+    -0.131_625_85,
+    0.104_495_56,
+    -0.044_921_152,
 ];
 
 /// `(2 atanh(s) - 2s)/s³` in `s²` for `|s| <= (√2 - 1)/(√2 + 1)`; relative error of `log` below 2^-58.8.
@@ -42,7 +42,7 @@ struct Parts {
 impl Body {
     /// Natural logarithm.
     ///
-    /// `e ln 2 + log(1 + f)` with `x = 2^e (1 + f)` and `f` between about -1/3 and 1/3.
+    /// `e ln 2 + log(1 + f)` with `x = 2^e (1 + f)` and `f` from -1/4 to 1/2 (`F32`) or `√½ - 1` to `√2 - 1` (`F64`).
     ///
     /// # Numerics
     /// See [`FUNCTIONS`](crate::FUNCTIONS). `log(±0) = -inf`, NaN below 0.
@@ -189,9 +189,10 @@ impl Body {
         self.bitcast(scale)
     }
 
-    /// Where one exponent ends and the next begins: 2/3 keeps `|f|` small, `√½` keeps `|f/(2 + f)|` small.
+    /// Where one exponent ends and the next begins. With 3/4 the `f` of `log1p` is exact for all `x` but large ones;
+    /// `√½` keeps `|f/(2 + f)|` small.
     fn pivot(&self, x: Value) -> f64 {
-        if self.lane(x) == Lane::F32 { 2.0 / 3.0 } else { std::f64::consts::FRAC_1_SQRT_2 }
+        if self.lane(x) == Lane::F32 { 0.75 } else { std::f64::consts::FRAC_1_SQRT_2 }
     }
 
     fn pivot_bits(&self, x: Value) -> i64 {
