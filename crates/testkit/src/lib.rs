@@ -9,6 +9,7 @@ mod interval;
 mod kink;
 mod recipe;
 mod rng;
+mod steps;
 
 pub use arbitrary::{Config, RandomGraph, random_graph};
 pub use close::{assert_close, error, max_ulps, ulps_f32, ulps_f64};

@@ -72,7 +72,7 @@ fn random_graphs_cover_the_op_table() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn random_graphs_are_finite_and_moderate(random in random_graph(Config::new(DType::F64))) {

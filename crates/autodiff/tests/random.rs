@@ -1,0 +1,59 @@
+//! Random graphs.
+
+mod common;
+
+use common::{check_gradient, check_modes, resolved};
+use eggrad_ir::{Builder, DType, MarkOp, Op};
+use eggrad_testkit::{Config, near_kink, random_graph};
+use proptest::prelude::*;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn smooth_gradients(random in random_graph(Config::smooth(DType::F64)), seed in any::<u64>()) {
+        let wrt = random.float_leaves();
+        let (graph, inputs, states) = (&random.graph, &random.inputs, &random.states);
+        let error = check_gradient(graph, inputs, states, &wrt, 1, seed);
+        prop_assert!(error < 1e-6, "gradient off by {error:e}");
+        let error = check_modes(graph, inputs, states, &wrt, true, seed);
+        prop_assert!(error < 1e-6, "modes differ by {error:e}");
+    }
+
+    #[test]
+    fn second_derivatives(
+        random in random_graph(Config { steps: 6, ..Config::smooth(DType::F32) }),
+        seed in any::<u64>(),
+    ) {
+        let wrt = random.float_leaves();
+        let error = check_gradient(&random.graph, &random.inputs, &random.states, &wrt, 2, seed);
+        prop_assert!(error < 1e-5, "second derivative off by {error:e}");
+    }
+
+    #[test]
+    fn gradients_away_from_kinks(random in random_graph(Config::new(DType::F32)), seed in any::<u64>()) {
+        let wrt = random.float_leaves();
+        let (graph, inputs, states) = (&random.graph, &random.inputs, &random.states);
+        // Differences see through what stops a gradient.
+        let stops = graph.nodes().iter().any(|n| n.op == Op::Mark(MarkOp::StopGradient));
+        let smooth = !stops && !near_kink(graph, inputs, states, 0.02).unwrap();
+        let error = check_modes(graph, inputs, states, &wrt, smooth, seed);
+        prop_assert!(error < 1e-6, "modes differ by {error:e}");
+    }
+
+    #[test]
+    fn resolving_twice_gives_the_same_text(random in random_graph(Config::smooth(DType::F64))) {
+        let mut b = Builder::from_graph(random.graph.clone());
+        let y = random.graph.outputs()[0].node;
+        let axes = (0..b.ty(y).rank()).collect();
+        let loss = b.sum(y, axes);
+        for (i, node) in b.graph().inputs().iter().map(|i| i.node).collect::<Vec<_>>().into_iter().enumerate() {
+            if b.ty(node).dtype.is_float() {
+                let d = b.node(Op::Grad, &[loss, node]);
+                b.output(&format!("d{i}"), d);
+            }
+        }
+        let graph = b.build().unwrap();
+        prop_assert_eq!(resolved(graph.clone()).to_string(), resolved(graph).to_string());
+    }
+}
