@@ -51,6 +51,12 @@ fn special_values() {
 }
 
 #[test]
+fn the_example_of_pointwise_holds() {
+    let mut exp = Pointwise::new(Lane::F32, |body, x| body.exp(x));
+    assert_eq!(exp.f32(&[0.0, 1.0]), [1.0, std::f32::consts::E]);
+}
+
+#[test]
 fn thresholds_of_exp() {
     let min = f32::MIN_POSITIVE;
     // ln(MAX) lies between these two neighbours, ln(MIN_POSITIVE) between the next two.
