@@ -146,6 +146,9 @@ impl Kitchen<'_> {
         let common = |f: &Float| fits(broadcast_shape(&shape, &self.shape(*f)));
         let partners: Vec<Float> =
             self.floats.iter().filter(|f| common(f).is_some()).copied().collect();
+        if partners.is_empty() {
+            return (x, x);
+        }
         let y = dice.pick(&partners);
         match common(&y) {
             Some(shape) => (self.spread(x, &shape), self.spread(y, &shape)),

@@ -1,6 +1,6 @@
 //! The kit's promises about itself.
 
-use eggrad_interp::{Precision, Tensor, values};
+use eggrad_interp::{Precision, Tensor, run, values};
 use eggrad_ir::{DType, Graph, TensorType};
 use eggrad_testkit::{
     Config, directional, error, golden, gradcheck, near_kink, random_graph, ulps_f32, ulps_f64,
@@ -85,6 +85,19 @@ proptest! {
     #[test]
     fn smooth_graphs_have_no_kinks(random in random_graph(Config::smooth(DType::F64))) {
         prop_assert!(!near_kink(&random.graph, &random.inputs, &random.states, 1.0).unwrap());
+    }
+
+    /// Single precision is enough for four digits wherever no kink is near.
+    #[test]
+    fn random_graphs_are_well_conditioned(random in random_graph(Config::new(DType::F32))) {
+        let (graph, inputs, states) = (&random.graph, &random.inputs, &random.states);
+        if !near_kink(graph, inputs, states, 1e-4).unwrap() {
+            let narrow = run(graph, inputs, states, Precision::AsWritten).unwrap();
+            let wide = run(graph, inputs, states, Precision::Wide).unwrap();
+            for (n, w) in narrow.outputs.iter().zip(&wide.outputs) {
+                prop_assert!(error(n, w, 1.0) < 1e-4, "{:?} is not {:?}", n.to_f64s(), w.to_f64s());
+            }
+        }
     }
 
     #[test]
