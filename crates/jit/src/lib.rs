@@ -1,1 +1,21 @@
-//! jit
+//! Plans to machine code, with Cranelift.
+//!
+//! [`compile`] turns every kernel of a plan into a function and [`Executable::run`] calls them one after the other over
+//! the caller's arrays, without allocating. What a kernel computes, and in which order, is said by the plan alone: the
+//! plan evaluator of `schedule` is the oracle for every bit, on processors with fused multiply-add.
+//!
+//! Kernels know nothing of ops above scalar math. This is the only user of Cranelift and, among libraries, of `unsafe`.
+#![deny(unsafe_op_in_unsafe_fn)]
+
+mod array;
+mod check;
+mod compile;
+mod emit;
+mod error;
+mod executable;
+mod flush;
+
+pub use array::{Aligned, ArrayMut, ArrayRef, Element};
+pub use compile::{CompileReport, FunctionReport, Isa, JitConfig, compile};
+pub use error::{JitError, Role, RunError};
+pub use executable::{Executable, SharedStates, States, Workspace};

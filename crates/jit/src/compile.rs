@@ -1,0 +1,267 @@
+//! Plan to machine code.
+
+use crate::array::Bytes;
+use crate::check::check;
+use crate::emit::emit;
+use crate::error::JitError;
+use crate::executable::{Entry, Executable, KernelFn, Machine, Source};
+use cranelift_codegen::ir::{AbiParam, types::I64};
+use cranelift_codegen::isa::OwnedTargetIsa;
+use cranelift_codegen::settings::{self, Configurable};
+use cranelift_frontend::FunctionBuilderContext;
+use cranelift_jit::{JITBuilder, JITModule};
+use cranelift_module::{FuncId, Module, ModuleError, default_libcall_names};
+use eggrad_schedule::{ALIGN, KernelKind, Place, Plan};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Which instructions may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Isa {
+    /// Those of this processor.
+    #[default]
+    Host,
+    /// Those that every processor of this architecture has. On x86-64 that leaves out fused multiply-add, so results
+    /// are no longer bit-equal to the plan evaluator's.
+    Baseline,
+}
+
+/// How plans are compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JitConfig {
+    /// Whether the code generator checks its own input.
+    pub verifier: bool,
+    /// Which instructions may be used.
+    pub isa: Isa,
+    /// Whether the report holds the text of every function.
+    pub listing: bool,
+}
+
+impl Default for JitConfig {
+    /// This processor's instructions; verified in debug builds; no listing.
+    fn default() -> JitConfig {
+        JitConfig { verifier: cfg!(debug_assertions), isa: Isa::Host, listing: false }
+    }
+}
+
+/// One function of machine code; equal kernels share it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FunctionReport {
+    /// Name of the first kernel that uses it.
+    pub kernel: String,
+    /// Number of kernels that use it.
+    pub uses: usize,
+    /// Bytes of machine code.
+    pub code_bytes: usize,
+    /// Time spent on making it.
+    pub time: Duration,
+    /// Cranelift's intermediate form and its lowered form, if asked for.
+    pub listing: Option<String>,
+}
+
+/// What compiling a plan cost.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct CompileReport {
+    /// Distinct functions, in order of first use.
+    pub functions: Vec<FunctionReport>,
+    /// Time for everything, checks and memory included.
+    pub time: Duration,
+}
+
+/// Compiles every kernel of a plan.
+///
+/// # Errors
+/// [`JitError::Unsupported`] and [`JitError::Memory`] say what this machine lacks. The rest are bugs:
+/// [`JitError::Plan`] of the scheduler, [`JitError::Internal`] of this crate.
+pub fn compile(plan: impl Into<Arc<Plan>>, config: &JitConfig) -> Result<Executable, JitError> {
+    let started = Instant::now();
+    let plan: Arc<Plan> = plan.into();
+    check(&plan).map_err(JitError::Plan)?;
+    let isa = target(config)?;
+    let fma = has_fma(&isa);
+    let mut builder = ModuleBuilder::new(isa, fma, config);
+    let mut known: HashMap<(&KernelKind, usize), usize> = HashMap::new();
+    let mut functions = vec![];
+    for kernel in &plan.kernels {
+        let next = builder.ids.len();
+        let at = *known.entry((&kernel.kind, kernel.args.len())).or_insert(next);
+        if at == next {
+            builder.function(&kernel.name, &kernel.kind, kernel.args.len())?;
+        }
+        builder.report.functions[at].uses += 1;
+        functions.push(at);
+    }
+    drop(known);
+    let Built { machine, pointers, tables, mut report } = builder.finish()?;
+
+    let mut constants = Constants::default();
+    let rows: Vec<usize> = tables.iter().map(|table| constants.push(table)).collect();
+    let places = plan.buffers.iter().map(|buffer| match &buffer.place {
+        Place::Input(i) => Source::Input(*i),
+        Place::Output(i) => Source::Output(*i),
+        Place::State(i) => Source::State(*i),
+        Place::Arena(offset) => Source::Arena(*offset),
+        Place::Constant(bytes) => Source::Constant(constants.push(bytes)),
+    });
+    let buffers: Vec<Source> = places.collect();
+    let mut sources = vec![];
+    let mut entries = vec![];
+    for (kernel, &at) in plan.kernels.iter().zip(&functions) {
+        entries.push(Entry {
+            code: pointers[at],
+            args: sources.len(),
+            end: outermost(&kernel.kind) as i64,
+        });
+        sources.extend(kernel.args.iter().map(|&arg| buffers[arg]));
+        sources.push(Source::Constant(rows[at]));
+    }
+    let guard = plan.guard.as_ref().map(|guard| {
+        sources.push(buffers[guard.buffer]);
+        (guard.after, sources.len() - 1)
+    });
+    report.time = started.elapsed();
+    Ok(Executable::new(plan, machine, entries, sources, guard, constants.finish(), report))
+}
+
+/// Positions of the loop that a kernel's `begin` and `end` count.
+fn outermost(kind: &KernelKind) -> usize {
+    match kind {
+        KernelKind::Row(k) => k.outer.first().copied().unwrap_or(1),
+        KernelKind::Column(k) => k.outer.first().copied().unwrap_or(1),
+        KernelKind::Product(k) => k.batch.first().copied().unwrap_or(k.m),
+    }
+}
+
+/// Constants of the plan and of its functions, one behind the other.
+#[derive(Default)]
+struct Constants(Vec<u8>);
+
+impl Constants {
+    fn push(&mut self, bytes: &[u8]) -> usize {
+        self.0.resize(self.0.len().next_multiple_of(ALIGN), 0);
+        let at = self.0.len();
+        self.0.extend_from_slice(bytes);
+        at
+    }
+
+    fn finish(self) -> Bytes {
+        let mut bytes = Bytes::zeroed(self.0.len());
+        bytes.as_mut_slice().copy_from_slice(&self.0);
+        bytes
+    }
+}
+
+fn target(config: &JitConfig) -> Result<OwnedTargetIsa, JitError> {
+    let unsupported = |what: &dyn std::fmt::Display| JitError::Unsupported(what.to_string());
+    if cfg!(target_endian = "big") {
+        return Err(unsupported(&"constants of plans are little-endian"));
+    }
+    let mut flags = settings::builder();
+    let verifier = if config.verifier { "true" } else { "false" };
+    for (name, value) in [
+        // The schedule already says in which order things are computed; Cranelift's own optimizer undoes that.
+        ("opt_level", "none"),
+        ("enable_verifier", verifier),
+        ("is_pic", "false"),
+        ("use_colocated_libcalls", "false"),
+        ("unwind_info", "false"),
+        // Touches the guard page without a call.
+        ("probestack_strategy", "inline"),
+    ] {
+        flags.set(name, value).map_err(|e| unsupported(&e))?;
+    }
+    let detect = config.isa == Isa::Host;
+    let builder = cranelift_native::builder_with_options(detect).map_err(|e| unsupported(&e))?;
+    let isa = builder.finish(settings::Flags::new(flags)).map_err(|e| unsupported(&e))?;
+    if isa.pointer_type() != I64 {
+        return Err(unsupported(&"addresses have fewer than 64 bits"));
+    }
+    Ok(isa)
+}
+
+/// x86-64 has it as an option, other architectures always.
+fn has_fma(isa: &OwnedTargetIsa) -> bool {
+    let flag = isa.isa_flags().into_iter().find(|flag| flag.name == "has_fma");
+    flag.is_none_or(|flag| flag.as_bool() == Some(true))
+}
+
+struct ModuleBuilder {
+    module: JITModule,
+    fma: bool,
+    listing: bool,
+    scratch: FunctionBuilderContext,
+    ids: Vec<FuncId>,
+    tables: Vec<Vec<u8>>,
+    report: CompileReport,
+}
+
+struct Built {
+    machine: Machine,
+    pointers: Vec<KernelFn>,
+    tables: Vec<Vec<u8>>,
+    report: CompileReport,
+}
+
+impl ModuleBuilder {
+    fn new(isa: OwnedTargetIsa, fma: bool, config: &JitConfig) -> ModuleBuilder {
+        let module = JITModule::new(JITBuilder::with_isa(isa, default_libcall_names()));
+        ModuleBuilder {
+            module,
+            fma,
+            listing: config.listing,
+            scratch: FunctionBuilderContext::new(),
+            ids: vec![],
+            tables: vec![],
+            report: CompileReport::default(),
+        }
+    }
+
+    fn function(&mut self, name: &str, kind: &KernelKind, args: usize) -> Result<(), JitError> {
+        let started = Instant::now();
+        let internal = |what: String| JitError::Internal { kernel: name.to_string(), what };
+        let module = &mut self.module;
+        let mut context = module.make_context();
+        context.func.signature.params.extend([AbiParam::new(I64); 3]);
+        let config = module.target_config();
+        let table = emit(kind, args, self.fma, &mut context.func, &mut self.scratch, config);
+        let mut listing = self.listing.then(|| context.func.display().to_string());
+        context.set_disasm(self.listing);
+        let id = module
+            .declare_anonymous_function(&context.func.signature)
+            .map_err(|e| internal(e.to_string()))?;
+        module.define_function(id, &mut context).map_err(|e| match e {
+            ModuleError::Allocation { .. } => JitError::Memory(e.to_string()),
+            e => internal(format!("{e}: {e:?}")),
+        })?;
+        let compiled = context.compiled_code();
+        if let (Some(listing), Some(text)) =
+            (&mut listing, compiled.and_then(|c| c.vcode.as_deref()))
+        {
+            listing.push_str(text);
+        }
+        self.report.functions.push(FunctionReport {
+            kernel: name.to_string(),
+            uses: 0,
+            code_bytes: compiled.map_or(0, |c| c.code_buffer().len()),
+            time: started.elapsed(),
+            listing,
+        });
+        self.ids.push(id);
+        self.tables.push(table);
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Built, JitError> {
+        let ModuleBuilder { mut module, ids, tables, report, .. } = self;
+        module.finalize_definitions().map_err(|e| JitError::Memory(e.to_string()))?;
+        let addresses: Vec<*const u8> =
+            ids.iter().map(|&id| module.get_finalized_function(id)).collect();
+        let pointers = addresses.into_iter().map(|address| {
+            // SAFETY: the address of a finished function that was compiled with this signature and the C calling
+            // convention of the host; `Machine` keeps it alive and owns the module that holds it.
+            unsafe { std::mem::transmute::<*const u8, KernelFn>(address) }
+        });
+        Ok(Built { pointers: pointers.collect(), machine: Machine::new(module), tables, report })
+    }
+}

@@ -1,0 +1,184 @@
+//! Column kernels: each position of the innermost loop has its own accumulator, which walks down the reduced loops.
+
+use crate::emit::body::{Code, Site, stride_bytes};
+use crate::emit::fold::identity;
+use crate::emit::func::{Gen, Pos};
+use crate::emit::row::{close_outer, open_outer, start};
+use cranelift_codegen::ir::types::I64;
+use cranelift_codegen::ir::{InstBuilder, Value as Reg};
+use eggrad_body::{Inst, Lane, Value};
+use eggrad_schedule::{COLUMN_BLOCK, ColumnKernel, FoldOp};
+
+/// Vectors of accumulators walked down together.
+const VECTORS: usize = 4;
+
+pub(crate) fn emit(g: &mut Gen<'_>, k: &ColumnKernel, begin: Reg, end: Reg) {
+    if k.row == 0 || k.outer.contains(&0) {
+        return;
+    }
+    let mut ptrs = start(g, &k.accesses);
+    let mut positions = vec![];
+    let range = (begin, end);
+    let loops = open_outer(g, &k.outer, &k.accesses, range, &mut ptrs, &mut positions);
+    positions.extend(k.reduced.iter().map(|_| Pos::Const(0)));
+    positions.push(Pos::Const(0));
+    let dim = k.outer.len() + k.reduced.len();
+    let site = Site { accesses: &k.accesses, ptrs, positions, dim, scalars: vec![] };
+
+    let folded = k.folds.iter().map(|f| f.value);
+    let mut code = Code::new(&k.body, &[], folded.clone(), &k.accesses, dim);
+    let mut epilogue = Code::new(&k.epilogue, &k.stores, [].into_iter(), &k.accesses, dim);
+    let results = k.folds.iter().map(|f| k.body.lane(f.value));
+    let fits = results.clone().all(|l| l.bytes() == Some(epilogue.shape.width));
+    if code.shape != epilogue.shape || !fits {
+        code = Code::scalar(&k.body, &[], folded);
+        epilogue = Code::scalar(&k.epilogue, &k.stores, [].into_iter());
+    }
+    let folds: Vec<(FoldOp, Lane)> = k.folds.iter().map(|f| f.op).zip(results).collect();
+    let values = k.folds.iter().map(|f| f.value).collect();
+    let down = Down { code: &code, epilogue: &epilogue, folds, values, steps: Steps::new(k) };
+
+    let lanes = code.shape.lanes;
+    let block = VECTORS * lanes;
+    let looped = k.row / block * block;
+    if looped > 0 {
+        let lp = g.open(looped, block, &[]);
+        down.block(g, &site, lp.pos, 0, VECTORS, lanes);
+        g.close(lp, &[]);
+    }
+    let rest = k.row - looped;
+    if rest > 0 {
+        let last = (rest - 1) % lanes + 1;
+        down.block(g, &site, Pos::Const(0), looped, rest.div_ceil(lanes), last);
+    }
+    close_outer(g, loops);
+}
+
+/// The reduced loops as one loop of `total` steps.
+struct Steps {
+    total: usize,
+    /// Innermost first: a dimension, its size, and the steps between its neighbours.
+    dims: Vec<(usize, usize, usize)>,
+}
+
+impl Steps {
+    /// Dimensions that every access walks as if they were one become one.
+    fn new(k: &ColumnKernel) -> Steps {
+        let read = |dim: usize| {
+            let reads =
+                |inst: &Inst| matches!(*inst, Inst::Index { dim: d, .. } if usize::from(d) == dim);
+            k.body.insts().iter().any(reads)
+        };
+        let mut dims: Vec<(usize, usize, usize)> = vec![];
+        let mut steps = 1;
+        for (i, &size) in k.reduced.iter().enumerate().rev() {
+            let dim = k.outer.len() + i;
+            match dims.last_mut() {
+                Some((inner, span, _))
+                    if !read(dim)
+                        && !read(*inner)
+                        && k.accesses
+                            .iter()
+                            .all(|a| a.strides[dim] == a.strides[*inner].wrapping_mul(*span)) =>
+                {
+                    *span *= size;
+                }
+                _ => dims.push((dim, size, steps)),
+            }
+            steps *= size;
+        }
+        Steps { total: steps, dims }
+    }
+
+    /// The place `at` steps on.
+    fn site<'k>(&self, g: &mut Gen<'_>, site: &Site<'k>, at: Pos) -> Site<'k> {
+        let (mut ptrs, mut positions) = (site.ptrs.clone(), site.positions.clone());
+        for (i, &(dim, size, steps)) in self.dims.iter().enumerate() {
+            let pos = match at {
+                Pos::Const(c) => Pos::Const(c / steps as i64 % size as i64),
+                Pos::Dyn(mut v) => {
+                    if steps > 1 {
+                        v = g.b.ins().udiv_imm_u(v, steps as i64);
+                    }
+                    if i + 1 < self.dims.len() {
+                        v = g.b.ins().urem_imm_u(v, size as i64);
+                    }
+                    Pos::Dyn(v)
+                }
+            };
+            positions[dim] = pos;
+            for (access, ptr) in site.accesses.iter().zip(&mut ptrs) {
+                *ptr = g.advance(*ptr, pos, stride_bytes(access, dim));
+            }
+        }
+        Site { accesses: site.accesses, ptrs, positions, dim: site.dim, scalars: vec![] }
+    }
+}
+
+struct Down<'d, 'k> {
+    code: &'d Code<'k>,
+    epilogue: &'d Code<'k>,
+    folds: Vec<(FoldOp, Lane)>,
+    values: Vec<Value>,
+    steps: Steps,
+}
+
+impl Down<'_, '_> {
+    /// `count` vectors of columns from position `pos + by` on, of which the last has `lanes` lanes.
+    fn block(
+        &self,
+        g: &mut Gen<'_>,
+        site: &Site<'_>,
+        pos: Pos,
+        by: usize,
+        count: usize,
+        lanes: usize,
+    ) {
+        let shape = self.code.shape;
+        let site = site.at(g, pos, by);
+        let mut start = vec![];
+        for &(op, lane) in &self.folds {
+            let value = g.constant(shape, lane, identity(op, lane));
+            start.extend(std::iter::repeat_n(value, count));
+        }
+        let totals = match self.steps.total {
+            0 => start,
+            total => {
+                let lp = g.open(total, COLUMN_BLOCK, &start);
+                let from = g.pos(lp.pos);
+                let last = g.b.ins().iconst(I64, total as i64);
+                let until = g.b.ins().iadd_imm_s(from, COLUMN_BLOCK as i64);
+                let until = g.b.ins().smin(until, last);
+                let range = match lp.pos {
+                    Pos::Const(_) => g.open(total, 1, &start),
+                    Pos::Dyn(_) => g.open_range(from, until, &start),
+                };
+                let site = self.steps.site(g, &site, range.pos);
+                let copies = self.code.copies(g, &site, count, lanes);
+                let mut next = vec![];
+                for (i, &(op, lane)) in self.folds.iter().enumerate() {
+                    for copy in 0..count {
+                        let x = self.code.value(g, &copies, copy, self.values[i]);
+                        let acc = range.carried[i * count + copy];
+                        next.push(g.combine(shape, op, lane, acc, x));
+                    }
+                }
+                let block = g.close(range, &next);
+                let mut totals = vec![];
+                for (i, (&total, x)) in lp.carried.iter().zip(block).enumerate() {
+                    let (op, lane) = self.folds[i / count];
+                    totals.push(g.combine(shape, op, lane, total, x));
+                }
+                g.close(lp, &totals)
+            }
+        };
+        for copy in 0..count {
+            let here = site.at(g, Pos::Const(0), copy * shape.lanes);
+            let scalars = totals.iter().skip(copy).step_by(count).copied();
+            let here = Site { scalars: scalars.collect(), ..here };
+            let lanes = if copy + 1 == count { lanes } else { shape.lanes };
+            let values = self.epilogue.copies(g, &here, 1, lanes);
+            self.epilogue.stores(g, &here, &values, lanes);
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! Matrix products: tiles of the result are accumulated in registers while both operands are walked along `k`.
+
+use crate::emit::body::{Code, Site, stride_bytes};
+use crate::emit::func::{Gen, Pos, Ptr};
+use crate::emit::inst::{Shape, bitcast_flags};
+use crate::emit::row::{close_outer, open_outer, start};
+use cranelift_codegen::ir::types::{F64, F64X2, I8X16};
+use cranelift_codegen::ir::{InstBuilder, Value as Reg};
+use eggrad_body::Lane;
+use eggrad_schedule::ProductKernel;
+
+/// Steps along `k` in one round of the loop.
+const UNROLL: usize = 4;
+
+/// Instructions of an epilogue that may be repeated for each vector of a tile; larger ones are written once for each
+/// column of vectors, in a loop over the rows of the tile, which waits on the stack.
+const INLINE_EPILOGUE: usize = 8;
+
+/// Rows and vectors of tiles whose accumulators, one vector of the right operand for each column and one element of
+/// the left fit into sixteen registers.
+const TILES: [(usize, usize); 12] = [
+    (6, 2),
+    (5, 2),
+    (4, 3),
+    (3, 4),
+    (4, 2),
+    (3, 3),
+    (2, 5),
+    (2, 4),
+    (1, 8),
+    (1, 4),
+    (2, 2),
+    (1, 1),
+];
+
+/// The tile for a right operand that is contiguous along `k`: four vectors of it are transposed at a time.
+const TRANSPOSED_TILE: (usize, usize) = (8, 1);
+
+pub(crate) fn emit(g: &mut Gen<'_>, k: &ProductKernel, begin: Reg, end: Reg) {
+    if k.m == 0 || k.n == 0 || k.batch.contains(&0) {
+        return;
+    }
+    let lane = crate::check::lane_of(k.a.dtype);
+    let n_dim = k.batch.len() + 1;
+    let shape = match lane.bytes() {
+        Some(width) if k.n > 1 => Shape::vector(width),
+        Some(_) | None => Shape::SCALAR,
+    };
+    let mut epilogue = Code::new(&k.epilogue, &k.stores, [].into_iter(), &k.accesses, n_dim);
+    if epilogue.shape != shape {
+        epilogue = Code::scalar(&k.epilogue, &k.stores, [].into_iter());
+    }
+    let inline = epilogue.shape == shape && epilogue.size() <= INLINE_EPILOGUE;
+    let strides = &k.b.strides;
+    let transpose =
+        shape.lanes == 4 && strides[n_dim] != 1 && strides[n_dim + 1] == 1 && k.k >= UNROLL;
+    let tile = if transpose {
+        (k.m.min(TRANSPOSED_TILE.0), TRANSPOSED_TILE.1)
+    } else {
+        choose_tile(k.m, k.n.div_ceil(shape.lanes))
+    };
+    let whole = k.batch.is_empty().then_some((begin, end));
+    let product = Product { k, lane, shape, epilogue, inline, transpose, whole };
+
+    let mut accesses = vec![k.a.clone(), k.b.clone()];
+    accesses.extend(k.accesses.iter().cloned());
+    let mut ptrs = start(g, &accesses);
+    let mut positions = vec![];
+    let mut loops = vec![];
+    if !k.batch.is_empty() {
+        let range = (begin, end);
+        loops = open_outer(g, &k.batch, &accesses, range, &mut ptrs, &mut positions);
+    }
+    positions.extend([Pos::Const(0); 3]);
+    let rest = ptrs.split_off(2);
+    let site = Site { accesses: &k.accesses, ptrs: rest, positions, dim: n_dim, scalars: vec![] };
+    let spot = Spot { a: ptrs[0], b: ptrs[1], site };
+
+    let lanes = shape.lanes;
+    let block = tile.1 * lanes;
+    let looped = k.n / block * block;
+    if looped > 0 {
+        let lp = g.open(looped, block, &[]);
+        let spot = product.along_n(g, &spot, lp.pos, 0);
+        product.rows(g, &spot, tile.0, Tile { rows: tile.0, vectors: tile.1, last: lanes });
+        g.close(lp, &[]);
+    }
+    let rest = k.n - looped;
+    if rest > 0 {
+        let spot = product.along_n(g, &spot, Pos::Const(0), looped);
+        let last = (rest - 1) % lanes + 1;
+        let vectors = rest.div_ceil(lanes);
+        product.rows(g, &spot, tile.0, Tile { rows: tile.0, vectors, last });
+    }
+    close_outer(g, loops);
+}
+
+/// The tile with which `m` rows of `n` vectors take the fewest cycles: two multiply-adds and two loads a cycle, four
+/// cycles from one multiply-add to the next on the same accumulator.
+fn choose_tile(m: usize, n: usize) -> (usize, usize) {
+    // Counted in half cycles.
+    let step = |rows: usize, vectors: usize| match rows * vectors {
+        0 => 0,
+        accumulators => accumulators.max(rows + vectors).max(8),
+    };
+    let cost = |&(rows, vectors): &(usize, usize)| {
+        let (full_m, rest_m) = (m / rows, m % rows);
+        let (full_n, rest_n) = (n / vectors, n % vectors);
+        full_m * full_n * step(rows, vectors)
+            + full_m * step(rows, rest_n)
+            + full_n * step(rest_m, vectors)
+            + step(rest_m, rest_n)
+    };
+    let fits = |&&(rows, vectors): &&(usize, usize)| rows <= m && vectors <= n;
+    TILES.iter().filter(fits).min_by_key(|tile| cost(tile)).copied().unwrap_or((1, 1))
+}
+
+/// Part of the result that is accumulated at once.
+#[derive(Clone, Copy)]
+struct Tile {
+    rows: usize,
+    vectors: usize,
+    /// Lanes of the last vector.
+    last: usize,
+}
+
+/// Where a tile starts.
+struct Spot<'k> {
+    a: Ptr,
+    b: Ptr,
+    site: Site<'k>,
+}
+
+struct Product<'k> {
+    k: &'k ProductKernel,
+    lane: Lane,
+    shape: Shape,
+    epilogue: Code<'k>,
+    inline: bool,
+    /// Whether the right operand is loaded along `k` and transposed in registers.
+    transpose: bool,
+    /// Range of rows, where these are the outermost loop.
+    whole: Option<(Reg, Reg)>,
+}
+
+impl<'k> Product<'k> {
+    fn m_dim(&self) -> usize {
+        self.k.batch.len()
+    }
+
+    fn along_n(&self, g: &mut Gen<'_>, spot: &Spot<'k>, pos: Pos, by: usize) -> Spot<'k> {
+        let bytes = stride_bytes(&self.k.b, self.m_dim() + 1);
+        let b = g.advance(spot.b, pos, bytes).plus(bytes.wrapping_mul(by as i64));
+        Spot { a: spot.a, b, site: spot.site.at(g, pos, by) }
+    }
+
+    fn along_m(&self, g: &mut Gen<'_>, spot: &Spot<'k>, pos: Pos, by: usize) -> Spot<'k> {
+        let m = self.m_dim();
+        let bytes = stride_bytes(&self.k.a, m);
+        let a = g.advance(spot.a, pos, bytes).plus(bytes.wrapping_mul(by as i64));
+        let n = spot.site.dim;
+        let site = Site { dim: m, ..spot.site.clone() }.at(g, pos, by);
+        Spot { a, b: spot.b, site: Site { dim: n, ..site } }
+    }
+
+    /// All rows of a column of tiles.
+    fn rows(&self, g: &mut Gen<'_>, spot: &Spot<'k>, rows: usize, tile: Tile) {
+        let rest = self.k.m % rows;
+        if let Some((begin, end)) = self.whole {
+            // A range that a caller split anywhere: rows that fill no tile go one by one.
+            let mut sizes = vec![rows, rest, 1];
+            sizes.retain(|&s| s > 0);
+            sizes.dedup();
+            let mut from = begin;
+            for rows in sizes {
+                let lp = g.open_while(from, end, rows);
+                from = g.pos(lp.pos);
+                let spot = self.along_m(g, spot, lp.pos, 0);
+                self.tile(g, &spot, Tile { rows, ..tile });
+                g.close(lp, &[]);
+            }
+            return;
+        }
+        let looped = self.k.m - rest;
+        if looped > 0 {
+            let lp = g.open(looped, rows, &[]);
+            let spot = self.along_m(g, spot, lp.pos, 0);
+            self.tile(g, &spot, tile);
+            g.close(lp, &[]);
+        }
+        if rest > 0 {
+            let spot = self.along_m(g, spot, Pos::Const(0), looped);
+            self.tile(g, &spot, Tile { rows: rest, ..tile });
+        }
+    }
+
+    fn tile(&self, g: &mut Gen<'_>, spot: &Spot<'k>, tile: Tile) {
+        let zero = g.constant(self.shape, self.lane, 0);
+        let mut acc = vec![zero; tile.rows * tile.vectors];
+        let whole = self.k.k / UNROLL * UNROLL;
+        for (first, last, step) in [(0, whole, UNROLL), (whole, self.k.k, 1)] {
+            if first == last {
+                continue;
+            }
+            let lp = g.open(last - first, step, &acc);
+            let mut next = lp.carried.clone();
+            self.steps(g, spot, tile, (lp.pos, first), step, &mut next);
+            acc = g.close(lp, &next);
+        }
+        if self.inline {
+            for (i, &acc) in acc.iter().enumerate() {
+                let (row, vector) = (i / tile.vectors, i % tile.vectors);
+                let spot = self.along_m(g, spot, Pos::Const(0), row);
+                let site = spot.site.at(g, Pos::Const(0), vector * self.shape.lanes);
+                self.finish(g, Site { scalars: vec![acc], ..site }, self.lanes(tile, vector));
+            }
+        } else {
+            self.finish_from_stack(g, spot, tile, &acc);
+        }
+    }
+
+    fn lanes(&self, tile: Tile, vector: usize) -> usize {
+        if vector + 1 == tile.vectors { tile.last } else { self.shape.lanes }
+    }
+
+    /// `count` steps along `k`, from position `pos + by` on.
+    fn steps(
+        &self,
+        g: &mut Gen<'_>,
+        spot: &Spot<'k>,
+        tile: Tile,
+        (pos, by): (Pos, usize),
+        count: usize,
+        acc: &mut [Reg],
+    ) {
+        let m = self.m_dim();
+        let (a_row, a_step) = (stride_bytes(&self.k.a, m), stride_bytes(&self.k.a, m + 2));
+        let b_step = stride_bytes(&self.k.b, m + 2);
+        let a = g.advance(spot.a, pos, a_step).plus(a_step.wrapping_mul(by as i64));
+        let b = g.advance(spot.b, pos, b_step).plus(b_step.wrapping_mul(by as i64));
+        let transposed = (self.transpose && count == UNROLL).then(|| {
+            let vectors = 0..tile.vectors;
+            vectors.map(|v| self.transposed(g, b, v, self.lanes(tile, v))).collect::<Vec<_>>()
+        });
+        for i in 0..count {
+            let right: Vec<Reg> = match &transposed {
+                Some(vectors) => vectors.iter().map(|v| v[i]).collect(),
+                None => {
+                    let b = b.plus(b_step.wrapping_mul(i as i64));
+                    (0..tile.vectors).map(|v| self.right(g, b, v, self.lanes(tile, v))).collect()
+                }
+            };
+            for row in 0..tile.rows {
+                let by = a_row.wrapping_mul(row as i64).wrapping_add(a_step.wrapping_mul(i as i64));
+                let left = g.load_element(self.k.a.dtype, a.plus(by));
+                let left = g.splat(self.shape, self.lane, left);
+                for (vector, &right) in right.iter().enumerate() {
+                    let acc = &mut acc[row * tile.vectors + vector];
+                    *acc = g.multiply_add(self.lane, left, right, *acc);
+                }
+            }
+        }
+    }
+
+    /// Vector `vector` of the right operand at one step.
+    fn right(&self, g: &mut Gen<'_>, b: Ptr, vector: usize, lanes: usize) -> Reg {
+        let (shape, n) = (self.shape, self.m_dim() + 1);
+        let step = stride_bytes(&self.k.b, n);
+        let b = b.plus(step.wrapping_mul((vector * shape.lanes) as i64));
+        let contiguous = self.k.b.strides[n] == 1;
+        if contiguous && lanes == shape.lanes {
+            return g.load(shape.ty(self.lane), b);
+        }
+        if !shape.is_vector() || self.k.b.strides[n] == 0 {
+            let element = g.load_element(self.k.b.dtype, b);
+            return g.splat(shape, self.lane, element);
+        }
+        let mut result = None;
+        let pair = contiguous && shape.lanes == 4 && lanes >= 2;
+        if pair {
+            let two = g.load(F64, b);
+            let two = g.b.ins().scalar_to_vector(F64X2, two);
+            result = Some(g.b.ins().bitcast(shape.ty(self.lane), bitcast_flags(), two));
+        }
+        for j in if pair { 2 } else { 0 }..lanes {
+            let element = g.load_element(self.k.b.dtype, b.plus(step.wrapping_mul(j as i64)));
+            result = Some(g.insert(shape, self.lane, result, element, j));
+        }
+        result.unwrap_or_else(|| g.constant(shape, self.lane, 0))
+    }
+
+    /// Vector `vector` of the right operand at each of four steps, where neighbours in memory are neighbours along `k`.
+    fn transposed(&self, g: &mut Gen<'_>, b: Ptr, vector: usize, lanes: usize) -> [Reg; 4] {
+        let n = self.m_dim() + 1;
+        let step = stride_bytes(&self.k.b, n);
+        let ty = self.shape.ty(self.lane);
+        let columns = [0, 1, 2, 3].map(|j| {
+            let at = b.plus(step.wrapping_mul((vector * 4 + j.min(lanes - 1)) as i64));
+            let column = g.load(ty, at);
+            g.b.ins().bitcast(I8X16, bitcast_flags(), column)
+        });
+        let mut mix = |x: Reg, y: Reg, words: [u8; 4]| {
+            let bytes: Vec<u8> =
+                words.iter().flat_map(|w| (0..4).map(move |i| 4 * w + i)).collect();
+            let pattern = g.b.func.dfg.immediates.push(bytes.into());
+            g.b.ins().shuffle(x, y, pattern)
+        };
+        let [c0, c1, c2, c3] = columns;
+        let (low01, high01) = (mix(c0, c1, [0, 4, 1, 5]), mix(c0, c1, [2, 6, 3, 7]));
+        let (low23, high23) = (mix(c2, c3, [0, 4, 1, 5]), mix(c2, c3, [2, 6, 3, 7]));
+        let steps = [
+            mix(low01, low23, [0, 1, 4, 5]),
+            mix(low01, low23, [2, 3, 6, 7]),
+            mix(high01, high23, [0, 1, 4, 5]),
+            mix(high01, high23, [2, 3, 6, 7]),
+        ];
+        steps.map(|s| g.b.ins().bitcast(ty, bitcast_flags(), s))
+    }
+
+    /// One copy of the epilogue.
+    fn finish(&self, g: &mut Gen<'_>, site: Site<'k>, lanes: usize) {
+        let copies = self.epilogue.copies(g, &site, 1, lanes);
+        self.epilogue.stores(g, &site, &copies, lanes);
+    }
+
+    /// The epilogue, in a loop over the rows of a tile and, where it is scalar, over their elements.
+    fn finish_from_stack(&self, g: &mut Gen<'_>, spot: &Spot<'k>, tile: Tile, acc: &[Reg]) {
+        let lanes = self.shape.lanes;
+        let width = self.lane.bytes().map_or(1, |b| b) as i64;
+        let row_bytes = (tile.vectors * lanes) as i64 * width;
+        let slot = g.slot(tile.rows * row_bytes as usize);
+        for (i, &acc) in acc.iter().enumerate() {
+            g.store(acc, slot.plus((i * lanes) as i64 * width));
+        }
+        let rows = g.open(tile.rows, 1, &[]);
+        let spot = self.along_m(g, spot, rows.pos, 0);
+        let row = g.advance(slot, rows.pos, row_bytes);
+        let step = self.epilogue.shape.lanes;
+        let columns = (tile.vectors - 1) * lanes + tile.last;
+        let looped = columns / step * step;
+        if looped > 0 {
+            let lp = g.open(looped, step, &[]);
+            let at = g.advance(row, lp.pos, width);
+            let acc = g.load(self.epilogue.shape.ty(self.lane), at);
+            let site = spot.site.at(g, lp.pos, 0);
+            self.finish(g, Site { scalars: vec![acc], ..site }, step);
+            g.close(lp, &[]);
+        }
+        if columns > looped {
+            let at = row.plus(looped as i64 * width);
+            let acc = g.load(self.epilogue.shape.ty(self.lane), at);
+            let site = spot.site.at(g, Pos::Const(0), looped);
+            self.finish(g, Site { scalars: vec![acc], ..site }, columns - looped);
+        }
+        g.close(rows, &[]);
+    }
+}

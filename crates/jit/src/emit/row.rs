@@ -1,0 +1,261 @@
+//! Row kernels: loops around rows, each worked on in phases.
+
+use crate::emit::body::{Code, Site, stride_bytes};
+use crate::emit::fold::identity;
+use crate::emit::func::{Gen, Loop, Pos, Ptr};
+use crate::emit::inst::scalar_type;
+use cranelift_codegen::ir::types::I64;
+use cranelift_codegen::ir::{InstBuilder, Value as Reg};
+use eggrad_body::{Body, Lane};
+use eggrad_schedule::{Access, FOLD_LANES, Fold, Phase, RowKernel, Store};
+
+/// Copies of a body that overlap in time, by the number of its instructions.
+fn copies_for(size: usize) -> usize {
+    match size {
+        0..=8 => 4,
+        9..=40 => 2,
+        _ => 1,
+    }
+}
+
+/// Up to this many instructions, all virtual lanes of a fold live in registers and the body is repeated for each;
+/// above, they live on the stack.
+const SMALL_FOLD: usize = 6;
+
+/// Addresses at the first position of all loops.
+pub(crate) fn start(g: &mut Gen<'_>, accesses: &[Access]) -> Vec<Ptr> {
+    let at = |a: &Access| g.arg(a.arg).plus((a.offset * a.dtype.bytes()) as i64);
+    accesses.iter().map(at).collect()
+}
+
+/// Opens loops of `sizes` for dimensions from `first` on, the outermost from `begin` to `end`, moving `ptrs` and
+/// adding to `positions`.
+pub(crate) fn open_outer(
+    g: &mut Gen<'_>,
+    sizes: &[usize],
+    accesses: &[Access],
+    (begin, end): (Reg, Reg),
+    ptrs: &mut [Ptr],
+    positions: &mut Vec<Pos>,
+) -> Vec<Loop> {
+    let mut loops = vec![];
+    for (dim, &size) in sizes.iter().enumerate() {
+        let lp = if dim == 0 { g.open_while(begin, end, 1) } else { g.open(size, 1, &[]) };
+        for (access, ptr) in accesses.iter().zip(ptrs.iter_mut()) {
+            *ptr = g.advance(*ptr, lp.pos, stride_bytes(access, dim));
+        }
+        positions.push(lp.pos);
+        loops.push(lp);
+    }
+    if sizes.is_empty() {
+        // One round, unless the range is empty.
+        loops.push(g.open_while(begin, end, 1));
+    }
+    loops
+}
+
+/// Closes the loops of [`open_outer`].
+pub(crate) fn close_outer(g: &mut Gen<'_>, loops: Vec<Loop>) {
+    for lp in loops.into_iter().rev() {
+        g.close(lp, &[]);
+    }
+}
+
+pub(crate) fn emit(g: &mut Gen<'_>, k: &RowKernel, begin: Reg, end: Reg) {
+    if k.outer.contains(&0) {
+        return;
+    }
+    let mut ptrs = start(g, &k.accesses);
+    let mut positions = vec![];
+    let range = (begin, end);
+    let loops = open_outer(g, &k.outer, &k.accesses, range, &mut ptrs, &mut positions);
+    positions.push(Pos::Const(0));
+    let dim = k.outer.len();
+    let mut site = Site { accesses: &k.accesses, ptrs, positions, dim, scalars: vec![] };
+    for phase in &k.phases {
+        let results = match phase {
+            Phase::Pass { body, folds, stores } => pass(g, &site, k.row, body, folds, stores),
+            Phase::Scalar { body, results, stores } => {
+                let code = Code::scalar(body, stores, results.iter().copied());
+                let copies = code.copies(g, &site, 1, 1);
+                code.stores(g, &site, &copies, 1);
+                results.iter().map(|&r| code.value(g, &copies, 0, r)).collect()
+            }
+        };
+        site.scalars.extend(results);
+    }
+    close_outer(g, loops);
+}
+
+/// One walk along the row; returns the results of its folds.
+fn pass(
+    g: &mut Gen<'_>,
+    site: &Site<'_>,
+    row: usize,
+    body: &Body,
+    folds: &[Fold],
+    stores: &[Store],
+) -> Vec<Reg> {
+    let values = folds.iter().map(|f| f.value);
+    let mut code = Code::new(body, stores, values, site.accesses, site.dim);
+    if row > 0 {
+        code.hoist(g, site);
+    }
+    let walk = Walk { code: &code, site, row, folds };
+    let vectors = row.div_ceil(code.shape.lanes);
+    let registers = FOLD_LANES / code.shape.lanes;
+    let unrolled = if vectors <= registers { vectors } else { 2 * registers } * code.size();
+    if folds.is_empty() {
+        walk.map(g);
+        vec![]
+    } else if code.shape.is_vector()
+        && (unrolled <= 32 || folds.len() == 1 && code.size() <= SMALL_FOLD)
+    {
+        walk.fold_in_registers(g)
+    } else {
+        walk.fold_on_stack(g)
+    }
+}
+
+/// A body, where it stands, and what is done along the row.
+struct Walk<'w, 'k> {
+    code: &'w Code<'k>,
+    site: &'w Site<'k>,
+    row: usize,
+    folds: &'w [Fold],
+}
+
+impl Walk<'_, '_> {
+    fn lane(&self, fold: &Fold) -> Lane {
+        self.code.body.lane(fold.value)
+    }
+
+    /// Writes copies of the body with their stores, from position `pos + by` on; `lanes` of the last copy are inside
+    /// the row. Returns the folded values, copy by copy.
+    fn copies(
+        &self,
+        g: &mut Gen<'_>,
+        pos: Pos,
+        by: usize,
+        count: usize,
+        lanes: usize,
+    ) -> Vec<Vec<Reg>> {
+        let site = self.site.at(g, pos, by);
+        let copies = self.code.copies(g, &site, count, lanes);
+        self.code.stores(g, &site, &copies, lanes);
+        let mut values = vec![];
+        for copy in 0..count {
+            let of = |f: &Fold| self.code.value(g, &copies, copy, f.value);
+            values.push(self.folds.iter().map(of).collect());
+        }
+        values
+    }
+
+    /// Walks the row by `step` vectors, then over the rest: calls `each` with a position, vectors past it, number of
+    /// vectors, and lanes of the last.
+    fn walk(
+        &self,
+        g: &mut Gen<'_>,
+        step: usize,
+        state: Vec<Reg>,
+        mut each: impl FnMut(&mut Gen<'_>, Vec<Reg>, Pos, usize, usize, usize) -> Vec<Reg>,
+    ) -> Vec<Reg> {
+        let lanes = self.code.shape.lanes;
+        let stride = step * lanes;
+        let looped = self.row / stride * stride;
+        let mut state = state;
+        if looped > 0 {
+            let lp = g.open(looped, stride, &state);
+            let next = each(g, lp.carried.clone(), lp.pos, 0, step, lanes);
+            state = g.close(lp, &next);
+        }
+        let rest = self.row - looped;
+        if rest > 0 {
+            let last = (rest - 1) % lanes + 1;
+            state = each(g, state, Pos::Const(0), looped, rest.div_ceil(lanes), last);
+        }
+        state
+    }
+
+    fn map(&self, g: &mut Gen<'_>) {
+        let step = if self.code.shape.is_vector() { copies_for(self.code.size()) } else { 1 };
+        self.walk(g, step, vec![], |g, _, pos, by, count, lanes| {
+            self.copies(g, pos, by, count, lanes);
+            vec![]
+        });
+    }
+
+    /// All virtual lanes in registers, the body once for each vector of them.
+    fn fold_in_registers(&self, g: &mut Gen<'_>) -> Vec<Reg> {
+        let shape = self.code.shape;
+        let registers = FOLD_LANES / shape.lanes;
+        let mut state = vec![];
+        for fold in self.folds {
+            let lane = self.lane(fold);
+            let start = g.constant(shape, lane, identity(fold.op, lane));
+            state.extend(std::iter::repeat_n(start, registers));
+        }
+        let state = self.walk(g, registers, state, |g, mut state, pos, by, count, lanes| {
+            let values = self.copies(g, pos, by, count, lanes);
+            for (copy, values) in values.iter().enumerate() {
+                let lanes = if copy + 1 == count { lanes } else { shape.lanes };
+                for (i, (fold, &x)) in self.folds.iter().zip(values).enumerate() {
+                    let acc = &mut state[i * registers + copy];
+                    *acc = g.combine_some(shape, (fold.op, self.lane(fold)), *acc, x, lanes);
+                }
+            }
+            state
+        });
+        let all = self.folds.iter().zip(state.chunks(registers));
+        all.map(|(f, lanes)| g.tree(shape, (f.op, self.lane(f)), lanes)).collect()
+    }
+
+    /// Virtual lanes on the stack.
+    fn fold_on_stack(&self, g: &mut Gen<'_>) -> Vec<Reg> {
+        let shape = self.code.shape;
+        let registers = FOLD_LANES / shape.lanes;
+        let mut slots = vec![];
+        for fold in self.folds {
+            let lane = self.lane(fold);
+            let bytes = scalar_type(lane).bytes() as usize;
+            let slot = g.slot(FOLD_LANES * bytes);
+            let start = g.constant(shape, lane, identity(fold.op, lane));
+            for i in 0..registers {
+                g.store(start, slot.plus((i * bytes * shape.lanes) as i64));
+            }
+            slots.push((slot, bytes as i64));
+        }
+        let step = if shape.is_vector() { copies_for(self.code.size()).min(2) } else { 1 };
+        self.walk(g, step, vec![], |g, _, pos, by, count, lanes| {
+            let values = self.copies(g, pos, by, count, lanes);
+            let pos = match pos {
+                Pos::Const(c) => Pos::Const(c % FOLD_LANES as i64),
+                Pos::Dyn(v) => {
+                    let mask = g.b.ins().iconst(I64, FOLD_LANES as i64 - 1);
+                    Pos::Dyn(g.b.ins().band(v, mask))
+                }
+            };
+            for (copy, values) in values.iter().enumerate() {
+                let lanes = if copy + 1 == count { lanes } else { shape.lanes };
+                let past = ((by + copy * shape.lanes) % FOLD_LANES) as i64;
+                for ((fold, &(slot, bytes)), &x) in self.folds.iter().zip(&slots).zip(values) {
+                    let (lane, at) = (self.lane(fold), g.advance(slot, pos, bytes));
+                    let at = at.plus(past * bytes);
+                    let acc = g.load(shape.ty(lane), at);
+                    let acc = g.combine_some(shape, (fold.op, lane), acc, x, lanes);
+                    g.store(acc, at);
+                }
+            }
+            vec![]
+        });
+        let mut results = vec![];
+        for (fold, &(slot, bytes)) in self.folds.iter().zip(&slots) {
+            let (lane, vector) = (self.lane(fold), bytes * shape.lanes as i64);
+            let ty = shape.ty(lane);
+            let lanes: Vec<Reg> =
+                (0..registers).map(|i| g.load(ty, slot.plus(i as i64 * vector))).collect();
+            results.push(g.tree(shape, (fold.op, lane), &lanes));
+        }
+        results
+    }
+}

@@ -1,0 +1,380 @@
+//! Compiled plans and how they are run.
+
+use crate::array::{Aligned, ArrayMut, ArrayRef, Bytes};
+use crate::compile::CompileReport;
+use crate::error::{Role, RunError};
+use crate::flush::FlushToZero;
+use cranelift_jit::JITModule;
+use eggrad_ir::{DType, TensorType};
+use eggrad_schedule::{Kernel, Plan};
+use std::fmt;
+use std::sync::Arc;
+
+/// A kernel: its slice of the argument table, and the range of its outermost loop to run.
+pub(crate) type KernelFn = unsafe extern "C" fn(args: *const *mut u8, begin: i64, end: i64);
+
+/// Owner of machine code.
+pub(crate) struct Machine {
+    module: Option<JITModule>,
+}
+
+impl Machine {
+    pub(crate) fn new(module: JITModule) -> Machine {
+        Machine { module: Some(module) }
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if let Some(module) = self.module.take() {
+            // SAFETY: function pointers into the module are held only by the `Executable` that owns this `Machine`,
+            // and run only while it is borrowed, so none runs now or later.
+            unsafe { module.free_memory() }
+        }
+    }
+}
+
+// SAFETY: after it was finished, the module is only owned, and freed once by `Drop`; nothing reads or changes it.
+unsafe impl Send for Machine {}
+// SAFETY: as above; no method takes `&self`.
+unsafe impl Sync for Machine {}
+
+/// A call of a kernel.
+pub(crate) struct Entry {
+    pub(crate) code: KernelFn,
+    /// Where its arguments start in the table.
+    pub(crate) args: usize,
+    /// Positions of its outermost loop.
+    pub(crate) end: i64,
+}
+
+/// Where an argument's address comes from; arena and constants by byte offset.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Source {
+    Input(usize),
+    Output(usize),
+    State(usize),
+    Arena(usize),
+    Constant(usize),
+}
+
+/// A compiled plan. May be shared by threads, each with its own [`Workspace`].
+pub struct Executable {
+    plan: Arc<Plan>,
+    entries: Vec<Entry>,
+    /// Every kernel's arguments, each followed by its table of constants; at last the guarded value.
+    sources: Vec<Source>,
+    /// Number of kernels before the check, and place of the guarded value in `sources`.
+    guard: Option<(usize, usize)>,
+    constants: Bytes,
+    report: CompileReport,
+    /// Shared with workspaces, to tell whose they are.
+    identity: Arc<()>,
+    /// Keeps the code alive.
+    _machine: Machine,
+}
+
+/// What one run needs and the next can reuse: intermediate values and argument tables. Made by
+/// [`Executable::workspace`], for that executable.
+pub struct Workspace {
+    arena: Bytes,
+    table: Vec<*mut u8>,
+    /// Entries of the store and states mapped to them; room for sorting without allocating.
+    mapped: Vec<(usize, usize)>,
+    identity: Arc<()>,
+}
+
+// SAFETY: the table's addresses are used only during a run, which borrows the workspace mutably and, for the same
+// time, all arrays whose addresses it has written there.
+unsafe impl Send for Workspace {}
+// SAFETY: as above; `&Workspace` gives access to nothing.
+unsafe impl Sync for Workspace {}
+
+/// Arrays of a store, and which of them each state of the plan is. Executables may share a store.
+#[derive(Debug)]
+pub struct States<'a> {
+    /// The store.
+    pub arrays: &'a mut [Aligned],
+    /// For each state of the plan, in order, its entry in `arrays`.
+    pub map: &'a [usize],
+}
+
+/// As [`States`], for plans that write none of them.
+#[derive(Clone, Copy, Debug)]
+pub struct SharedStates<'a> {
+    /// The store.
+    pub arrays: &'a [Aligned],
+    /// For each state of the plan, in order, its entry in `arrays`.
+    pub map: &'a [usize],
+}
+
+impl Executable {
+    pub(crate) fn new(
+        plan: Arc<Plan>,
+        machine: Machine,
+        entries: Vec<Entry>,
+        sources: Vec<Source>,
+        guard: Option<(usize, usize)>,
+        constants: Bytes,
+        report: CompileReport,
+    ) -> Executable {
+        let identity = Arc::new(());
+        let _machine = machine;
+        Executable { plan, entries, sources, guard, constants, report, identity, _machine }
+    }
+
+    /// The plan that was compiled.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Its kernels, in the order they run.
+    pub fn kernels(&self) -> &[Kernel] {
+        &self.plan.kernels
+    }
+
+    /// What compiling cost, function by function.
+    pub fn report(&self) -> &CompileReport {
+        &self.report
+    }
+
+    /// Bytes of machine code.
+    pub fn code_bytes(&self) -> usize {
+        self.report.functions.iter().map(|f| f.code_bytes).sum()
+    }
+
+    /// Allocates what runs need. Runs of several threads need one each.
+    pub fn workspace(&self) -> Workspace {
+        let arena = Bytes::zeroed(self.plan.arena_bytes);
+        let address = |source: &Source| match *source {
+            // SAFETY: the offset is at most the size of what it points into: `check` for the arena, `Constants` for
+            // constants.
+            Source::Arena(offset) => unsafe { arena.ptr().add(offset) },
+            // SAFETY: as above.
+            Source::Constant(offset) => unsafe { self.constants.ptr().add(offset) },
+            Source::Input(_) | Source::Output(_) | Source::State(_) => std::ptr::null_mut(),
+        };
+        let table = self.sources.iter().map(address).collect();
+        let mapped = Vec::with_capacity(self.plan.states.len());
+        Workspace { arena, table, mapped, identity: self.identity.clone() }
+    }
+
+    /// Computes outputs and new states from inputs and states. Allocates nothing unless it fails.
+    ///
+    /// # Errors
+    /// See [`RunError`]. Arguments are checked before anything is computed; if the guarded value is not finite, outputs
+    /// are unspecified. States keep their values in either case.
+    pub fn run(
+        &self,
+        workspace: &mut Workspace,
+        inputs: &[ArrayRef<'_>],
+        states: &mut States<'_>,
+        outputs: &mut [ArrayMut<'_>],
+    ) -> Result<(), RunError> {
+        let states = SharedStates { arrays: states.arrays, map: states.map };
+        self.check(workspace, inputs, states, outputs)?;
+        // SAFETY: checked above; `run` was given all states mutably.
+        unsafe { self.execute(workspace, inputs, states, outputs) }
+    }
+
+    /// As [`Executable::run`], for plans that write no state: threads may share the store.
+    ///
+    /// # Errors
+    /// Also [`RunError::Writes`].
+    pub fn run_shared(
+        &self,
+        workspace: &mut Workspace,
+        inputs: &[ArrayRef<'_>],
+        states: SharedStates<'_>,
+        outputs: &mut [ArrayMut<'_>],
+    ) -> Result<(), RunError> {
+        if let Some(state) = self.plan.states.iter().find(|state| state.written) {
+            return Err(RunError::Writes { name: state.name.clone() });
+        }
+        self.check(workspace, inputs, states, outputs)?;
+        // SAFETY: checked above; the plan writes no state.
+        unsafe { self.execute(workspace, inputs, states, outputs) }
+    }
+
+    fn check(
+        &self,
+        workspace: &mut Workspace,
+        inputs: &[ArrayRef<'_>],
+        states: SharedStates<'_>,
+        outputs: &[ArrayMut<'_>],
+    ) -> Result<(), RunError> {
+        if !Arc::ptr_eq(&workspace.identity, &self.identity) {
+            return Err(RunError::ForeignWorkspace);
+        }
+        let plan = &*self.plan;
+        check_count(Role::Input, plan.inputs.len(), inputs.len())?;
+        check_count(Role::Output, plan.outputs.len(), outputs.len())?;
+        check_count(Role::State, plan.states.len(), states.map.len())?;
+        for (slot, array) in plan.inputs.iter().zip(inputs) {
+            check_array(Role::Input, &slot.name, &slot.ty, array.dtype(), array.len())?;
+            if let Some(range) = slot.range {
+                check_range(&slot.name, array, range)?;
+            }
+        }
+        for (slot, array) in plan.outputs.iter().zip(outputs) {
+            check_array(Role::Output, &slot.name, &slot.ty, array.dtype(), array.len())?;
+        }
+        workspace.mapped.clear();
+        for (i, (slot, &entry)) in plan.states.iter().zip(states.map).enumerate() {
+            let entries = states.arrays.len();
+            let array = states.arrays.get(entry).ok_or_else(|| {
+                let name = slot.name.clone();
+                RunError::NoEntry { name, entry, entries }
+            })?;
+            check_array(Role::State, &slot.name, &slot.ty, array.dtype(), array.len())?;
+            workspace.mapped.push((entry, i));
+        }
+        workspace.mapped.sort_unstable();
+        for pair in workspace.mapped.windows(2) {
+            let [(entry, i), (other, j)] = *pair else { continue };
+            let (first, second) = (&plan.states[i], &plan.states[j]);
+            if entry == other && (first.written || second.written) {
+                let (first, second) = (first.name.clone(), second.name.clone());
+                return Err(RunError::SharedEntry { first, second, entry });
+            }
+        }
+        Ok(())
+    }
+
+    /// # Safety
+    /// `check` has passed for these arguments, and if the plan writes a state, the store is the caller's alone.
+    unsafe fn execute(
+        &self,
+        workspace: &mut Workspace,
+        inputs: &[ArrayRef<'_>],
+        states: SharedStates<'_>,
+        outputs: &mut [ArrayMut<'_>],
+    ) -> Result<(), RunError> {
+        for (target, source) in workspace.table.iter_mut().zip(&self.sources) {
+            match *source {
+                Source::Input(i) => *target = inputs[i].ptr(),
+                Source::Output(i) => *target = outputs[i].ptr(),
+                Source::State(i) => *target = states.arrays[states.map[i]].ptr(),
+                Source::Arena(_) | Source::Constant(_) => {}
+            }
+        }
+        let (first, last) = self.entries.split_at(self.guard.map_or(0, |(after, _)| after));
+        let finite = {
+            let _flush = FlushToZero::set();
+            // SAFETY: see `call`.
+            unsafe { Executable::call(first, &workspace.table) };
+            let finite = match self.guard {
+                // SAFETY: the address is that of a buffer of one float, see `check::check`.
+                Some((_, at)) => unsafe { self.is_finite(workspace.table[at]) },
+                None => true,
+            };
+            if finite {
+                // SAFETY: see `call`.
+                unsafe { Executable::call(last, &workspace.table) };
+            }
+            finite
+        };
+        match self.guard {
+            Some((_, at)) if !finite => {
+                // SAFETY: as above.
+                let value = unsafe { self.guarded(workspace.table[at]) };
+                let buffer = self.plan.guard.as_ref().map(|guard| guard.buffer);
+                let name = buffer.map(|b| self.plan.buffers[b].name.clone()).unwrap_or_default();
+                Err(RunError::NonFinite { name, value })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// # Safety
+    /// `table` holds the addresses that `sources` names, and for the time of the call: inputs, constants and states
+    /// that are not written are borrowed, everything else mutably and by nobody else; they have the lengths and types
+    /// of the plan; and `check::check` has found that no kernel leaves them.
+    unsafe fn call(entries: &[Entry], table: &[*mut u8]) {
+        for entry in entries {
+            let args = table[entry.args..].as_ptr();
+            // SAFETY: `code` is alive, being owned by the `Executable` that is borrowed, and was compiled with this
+            // signature. It reads its arguments from `args` on, and touches memory as the caller has promised.
+            unsafe { (entry.code)(args, 0, entry.end) };
+        }
+    }
+
+    /// # Safety
+    /// `at` is the address of the guarded value.
+    unsafe fn is_finite(&self, at: *const u8) -> bool {
+        // SAFETY: the caller's.
+        unsafe { self.guarded(at) }.is_finite()
+    }
+
+    /// # Safety
+    /// `at` is the address of the guarded value.
+    unsafe fn guarded(&self, at: *const u8) -> f64 {
+        let dtype = self.plan.guard.as_ref().map(|guard| self.plan.buffers[guard.buffer].dtype);
+        match dtype {
+            // SAFETY: one float of this type lies there; it may not be aligned in a caller's array of bytes.
+            Some(DType::F64) => unsafe { at.cast::<f64>().read_unaligned() },
+            // SAFETY: as above; `check` allows no third type.
+            Some(DType::F32 | DType::I32 | DType::I64 | DType::U8 | DType::Bool) | None => unsafe {
+                f64::from(at.cast::<f32>().read_unaligned())
+            },
+        }
+    }
+}
+
+fn check_count(role: Role, expected: usize, got: usize) -> Result<(), RunError> {
+    if expected == got { Ok(()) } else { Err(RunError::Count { role, expected, got }) }
+}
+
+fn check_array(
+    role: Role,
+    name: &str,
+    ty: &TensorType,
+    dtype: DType,
+    len: usize,
+) -> Result<(), RunError> {
+    let expected = ty.shape.elements();
+    if dtype != ty.dtype {
+        let name = name.to_string();
+        return Err(RunError::DType { role, name, expected: ty.dtype, got: dtype });
+    }
+    if len != expected {
+        return Err(RunError::Elements { role, name: name.to_string(), expected, got: len });
+    }
+    Ok(())
+}
+
+fn check_range(name: &str, array: &ArrayRef<'_>, range: (f64, f64)) -> Result<(), RunError> {
+    fn find<T: Copy + Into<i64>>(slice: &[T], range: (f64, f64)) -> Option<(usize, i64)> {
+        let (least, greatest) = (range.0.ceil() as i64, range.1.floor() as i64);
+        let outside = |&v: &T| !(least..=greatest).contains(&v.into());
+        let position = slice.iter().position(outside)?;
+        Some((position, slice[position].into()))
+    }
+    let found = match array {
+        ArrayRef::I32(slice) => find(slice, range),
+        ArrayRef::I64(slice) => find(slice, range),
+        ArrayRef::U8(slice) => find(slice, range),
+        ArrayRef::F32(_) | ArrayRef::F64(_) | ArrayRef::Bool(_) => None,
+    };
+    match found {
+        None => Ok(()),
+        Some((position, value)) => {
+            Err(RunError::OutOfRange { input: name.to_string(), position, value, range })
+        }
+    }
+}
+
+impl fmt::Debug for Executable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Executable")
+            .field("kernels", &self.entries.len())
+            .field("code_bytes", &self.code_bytes())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Workspace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Workspace").field("arena_bytes", &self.arena.size()).finish_non_exhaustive()
+    }
+}

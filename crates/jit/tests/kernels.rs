@@ -1,0 +1,516 @@
+//! Every kind of kernel at odd sizes, against the evaluator.
+
+mod common;
+
+use common::{Arg, Numbers, access, blank, check, dtype_of, input, lane_of, map, output, store};
+use eggrad_body::{Body, CompareInst, Inst, Lane, Value};
+use eggrad_ir::DType;
+use eggrad_schedule::*;
+
+const SIZES: [usize; 14] = [0, 1, 2, 3, 4, 5, 7, 8, 9, 31, 32, 33, 64, 100];
+const FOLDS: [FoldOp; 4] = [FoldOp::Sum, FoldOp::Prod, FoldOp::Max, FoldOp::Min];
+const NUMBERS: [Lane; 4] = [Lane::F32, Lane::F64, Lane::I32, Lane::I64];
+
+#[test]
+fn maps_of_all_sizes() {
+    let mut numbers = Numbers::new(1);
+    for size in SIZES {
+        for lane in NUMBERS {
+            let dtype = dtype_of(lane);
+            let args = [numbers.arg(dtype, size), numbers.arg(dtype, size), blank(dtype, size)];
+            check(&format!("add {size}"), map(&args, size, |b, v| vec![b.add(v[0], v[1])]), &args);
+        }
+        let args = [numbers.arg(DType::F32, size), blank(DType::F32, size)];
+        check(&format!("exp {size}"), map(&args, size, |b, v| vec![b.exp(v[0])]), &args);
+        let args = [numbers.arg(DType::F64, size), blank(DType::F32, size)];
+        let narrow = |b: &mut Body, v: &[Value]| vec![b.push(Inst::Convert(Lane::F32, v[0]))];
+        check(&format!("narrow {size}"), map(&args, size, narrow), &args);
+    }
+}
+
+/// Loops of sizes `outer` around rows of `row`; the second operand and the target have the given strides.
+fn check_strides(outer: &[usize], row: usize, b: &[usize], c: &[usize], dtype: DType) {
+    let mut numbers = Numbers::new(2);
+    let sizes = [outer, &[row]].concat();
+    let dense = eggrad_ir::Shape::from(sizes.clone()).strides();
+    let reach = |strides: &[usize]| {
+        sizes.iter().zip(strides).map(|(n, s)| n.saturating_sub(1) * s).sum::<usize>() + 4
+    };
+    let args = [
+        numbers.arg(dtype, reach(&dense)),
+        numbers.arg(dtype, reach(b)),
+        Arg { written: true, ..numbers.arg(dtype, reach(c)) },
+    ];
+    let mut accesses = vec![access(0, dtype, &dense), access(1, dtype, b), access(2, dtype, c)];
+    accesses[1].offset = 3;
+    accesses[2].offset = 2;
+    let mut body = Body::new();
+    let lane = lane_of(dtype);
+    let (x, y) = (body.load(0, lane), body.load(1, lane));
+    let outermost = body.index(0, Lane::I32);
+    let innermost = body.index(outer.len() as u16, Lane::I32);
+    let value = if lane == Lane::Mask {
+        let odd = body.add(outermost, innermost);
+        let odd = body.push(Inst::Convert(Lane::Mask, odd));
+        let x = body.and(x, odd);
+        body.xor(x, y)
+    } else {
+        let i = body.push(Inst::Convert(lane, outermost));
+        let j = body.push(Inst::Convert(lane, innermost));
+        let (x, y) = (body.mul(x, i), body.mul(y, j));
+        body.sub(x, y)
+    };
+    let stores = vec![store(2, value)];
+    let phases = vec![Phase::Pass { body, folds: vec![], stores }];
+    let kernel = RowKernel { outer: outer.to_vec(), row, accesses, phases };
+    check(&format!("{outer:?} {row} {b:?} {c:?}"), KernelKind::Row(kernel), &args);
+}
+
+#[test]
+fn strides_and_positions() {
+    for dtype in DType::ALL {
+        for row in [0, 1, 3, 4, 5, 33] {
+            check_strides(&[], row, &[0], &[1], dtype);
+            check_strides(&[], row, &[3], &[2], dtype);
+            check_strides(&[3], row, &[0, 1], &[row.max(1), 1], dtype);
+            check_strides(&[3], row, &[1, 0], &[1, 3], dtype);
+            check_strides(&[2, 0], row, &[0, 0, 1], &[0, row, 1], dtype);
+            check_strides(&[2, 5], row, &[1, 2, 10], &[1, 2, 10], dtype);
+            check_strides(&[1, 2, 3], row, &[0, 0, 0, 0], &[6 * row, 3 * row, row, 1], dtype);
+        }
+    }
+}
+
+/// Folds of a row with an expression before them, and their results and the values stored.
+fn check_fold(row: usize, lane: Lane, ops: &[FoldOp], heavy: bool, mixed: bool) {
+    let mut numbers = Numbers::new(row as u64);
+    let (dtype, outer) = (dtype_of(lane), 3);
+    let mut args = vec![numbers.arg(dtype, outer * row), blank(dtype, outer * row)];
+    if lane.is_float() {
+        // Signed zeros, subnormals, infinities and NaN move through folds too.
+        let specials = common::special(lane);
+        for i in 0..row {
+            if numbers.below(3) == 0 {
+                common::set(&mut args[0].array, i, specials[numbers.below(specials.len())]);
+            }
+        }
+    }
+    let mut accesses = vec![access(0, dtype, &[row, 1]), access(1, dtype, &[row, 1])];
+    let mut body = Body::new();
+    let x = body.load(0, lane);
+    let value = match (heavy, lane) {
+        (true, Lane::F32) => body.tanh(x),
+        (true, _) => (0..24).fold(x, |v, i| {
+            let c = body.konst(lane, f64::from(i % 3));
+            let v = body.sub(v, c);
+            body.max(v, x)
+        }),
+        (false, _) => x,
+    };
+    let mut stores = vec![store(1, value)];
+    if mixed {
+        args.push(blank(DType::F64, 1));
+        args.push(blank(DType::F32, 1));
+        accesses.extend([access(2, DType::F64, &[0, 0]), access(3, DType::F32, &[0, 0])]);
+        let (wide, narrow) = (body.f64(1.0), body.f32(2.0));
+        stores.extend([store(2, wide), store(3, narrow)]);
+    }
+    let folds: Vec<Fold> = ops.iter().map(|&op| Fold { op, value }).collect();
+    let first = accesses.len();
+    let mut after = Body::new();
+    let mut results = vec![];
+    for i in 0..ops.len() {
+        args.push(blank(dtype, outer));
+        accesses.push(access(first + i, dtype, &[1, 0]));
+        let scalar = after.scalar(i as u16, lane);
+        let old = if row > 0 { after.load(0, lane) } else { scalar };
+        let sum = after.add(scalar, old);
+        results.push((store(first + i, scalar), sum));
+    }
+    let scalar_stores = results.iter().map(|(s, _)| *s).collect();
+    let sums: Vec<Value> = results.iter().map(|&(_, v)| v).collect();
+    let count = sums.len();
+    // A last walk reads what the scalar phase handed on.
+    args.push(blank(dtype, outer * row));
+    let last = accesses.len();
+    accesses.push(access(last, dtype, &[row, 1]));
+    let mut back = Body::new();
+    let scalar = back.scalar((2 * count - 1) as u16, lane);
+    let written = back.load(1, lane);
+    let product = back.mul(scalar, written);
+    let phases = vec![
+        Phase::Pass { body, folds, stores },
+        Phase::Scalar { body: after, results: sums, stores: scalar_stores },
+        Phase::Pass { body: back, folds: vec![], stores: vec![store(last, product)] },
+    ];
+    let kernel = RowKernel { outer: vec![outer], row, accesses, phases };
+    let what = format!("{row} {lane} {ops:?} heavy {heavy} mixed {mixed}");
+    check(&what, KernelKind::Row(kernel), &args);
+}
+
+#[test]
+fn folds_of_all_sizes() {
+    for row in SIZES {
+        for lane in NUMBERS {
+            for op in FOLDS {
+                for heavy in [false, true] {
+                    check_fold(row, lane, &[op], heavy, false);
+                    check_fold(row, lane, &[op], heavy, true);
+                }
+            }
+            check_fold(row, lane, &[FoldOp::Max, FoldOp::Sum], false, false);
+        }
+    }
+    check_fold(1000, Lane::F32, &FOLDS, false, false);
+    check_fold(1001, Lane::F32, &FOLDS, true, false);
+}
+
+#[test]
+fn softmax() {
+    for row in [1, 2, 10, 31, 100] {
+        let mut numbers = Numbers::new(5);
+        let args = [numbers.arg(DType::F32, 4 * row), blank(DType::F32, 4 * row)];
+        let accesses = vec![access(0, DType::F32, &[row, 1]), access(1, DType::F32, &[row, 1])];
+        let mut largest = Body::new();
+        let value = largest.load(0, Lane::F32);
+        let max = vec![Fold { op: FoldOp::Max, value }];
+        let mut shifted = Body::new();
+        let (x, m) = (shifted.load(0, Lane::F32), shifted.scalar(0, Lane::F32));
+        let x = shifted.sub(x, m);
+        let e = shifted.exp(x);
+        let sum = vec![Fold { op: FoldOp::Sum, value: e }];
+        let mut invert = Body::new();
+        let (one, s) = (invert.f32(1.0), invert.scalar(1, Lane::F32));
+        let r = invert.div(one, s);
+        let mut scale = Body::new();
+        let (y, s) = (scale.load(1, Lane::F32), scale.scalar(2, Lane::F32));
+        let y = scale.mul(y, s);
+        let phases = vec![
+            Phase::Pass { body: largest, folds: max, stores: vec![] },
+            Phase::Pass { body: shifted, folds: sum, stores: vec![store(1, e)] },
+            Phase::Scalar { body: invert, results: vec![r], stores: vec![] },
+            Phase::Pass { body: scale, folds: vec![], stores: vec![store(1, y)] },
+        ];
+        let kernel = RowKernel { outer: vec![4], row, accesses, phases };
+        let got = check(&format!("softmax {row}"), KernelKind::Row(kernel), &args);
+        let sum: f32 = got[1].array.as_f32().unwrap()[..row].iter().sum();
+        assert!((sum - 1.0).abs() < 1e-5);
+    }
+}
+
+#[test]
+fn gathers_and_scattered_additions() {
+    let mut numbers = Numbers::new(6);
+    let index = [2i64, 0, -1, 5, 4, 2, 1 << 40, 2];
+    for dtype in [DType::F32, DType::F64, DType::I32, DType::I64, DType::U8] {
+        let lane = lane_of(dtype);
+        let (rows, columns) = (5, 3);
+        let args = [
+            input(&index),
+            numbers.arg(dtype, rows * columns),
+            blank(dtype, index.len() * columns),
+            blank(dtype, rows * columns),
+        ];
+        let mut accesses = vec![
+            access(0, DType::I64, &[1, 0]),
+            access(1, dtype, &[0, 1]),
+            access(2, dtype, &[columns, 1]),
+            access(3, dtype, &[0, 1]),
+        ];
+        let mut body = Body::new();
+        let at = body.load(0, Lane::I64);
+        let value = body.load_at(1, lane, at, rows as u32, columns as u32);
+        let kernel = |body: Body, accesses: &[Access], stores: Vec<Store>| {
+            let phases = vec![Phase::Pass { body, folds: vec![], stores }];
+            let (outer, accesses) = (vec![index.len()], accesses.to_vec());
+            KernelKind::Row(RowKernel { outer, row: columns, accesses, phases })
+        };
+        let gather = kernel(body, &accesses, vec![store(2, value)]);
+        let got = check(&format!("gather {dtype:?}"), gather, &args);
+        if dtype == DType::F32 {
+            assert!(got[2].array.as_f32().unwrap()[2 * columns].is_nan());
+        }
+
+        accesses[2].arg = 2;
+        let mut body = Body::new();
+        let at = body.load(0, Lane::I64);
+        let narrow = body.push(Inst::Convert(Lane::I32, at));
+        let value = body.load(2, lane);
+        let args = [args[0].clone(), args[1].clone(), numbers.arg(dtype, 24), args[3].clone()];
+        for index in [at, narrow] {
+            let add = AddAt { index, size: rows as u32, stride: columns as u32 };
+            let stores = vec![Store { access: 3, value, add_at: Some(add) }];
+            let scatter = kernel(body.clone(), &accesses, stores);
+            check(&format!("scatter {dtype:?}"), scatter, &args);
+        }
+    }
+}
+
+/// Sums and other folds down columns; reduced loops lie inside each other in memory or not.
+fn check_column(outer: &[usize], reduced: &[usize], row: usize, dtype: DType, mode: usize) {
+    let mut numbers = Numbers::new(7);
+    let lane = lane_of(dtype);
+    let sizes = [reduced, outer, &[row]].concat();
+    let memory = eggrad_ir::Shape::from(sizes.clone()).strides();
+    let (r, o) = (reduced.len(), outer.len());
+    let mut strides = [&memory[r..r + o], &memory[..r], &[1]].concat();
+    if mode == 1 {
+        // Every other element.
+        strides.iter_mut().for_each(|s| *s *= 2);
+    }
+    let total = 2 * sizes.iter().product::<usize>() + 1;
+    let result = eggrad_ir::Shape::from([outer, &[row]].concat());
+    let target = [&result.strides()[..o], &vec![0; r], &[1]].concat();
+    let results = result.elements();
+    let mut args = vec![numbers.arg(dtype, total), numbers.arg(dtype, results)];
+    let mut accesses = vec![access(0, dtype, &strides), access(1, dtype, &target)];
+    let mut body = Body::new();
+    let mut value = body.load(0, lane);
+    if mode == 2 {
+        let at = body.index(o as u16, Lane::I32);
+        let at = body.push(Inst::Convert(lane, at));
+        value = body.mul(value, at);
+    }
+    let folds: Vec<Fold> = FOLDS.iter().map(|&op| Fold { op, value }).collect();
+    let mut epilogue = Body::new();
+    let beside = epilogue.load(1, lane);
+    let mut stores = vec![];
+    for i in 0..folds.len() {
+        args.push(blank(dtype, results));
+        accesses.push(access(2 + i, dtype, &target));
+        let scalar = epilogue.scalar(i as u16, lane);
+        let value = if i == 0 { epilogue.add(scalar, beside) } else { scalar };
+        stores.push(store(2 + i, value));
+    }
+    if mode == 3 {
+        args.push(blank(DType::Bool, results));
+        accesses.push(access(args.len() - 1, DType::Bool, &target));
+        let (scalar, index) = (epilogue.scalar(0, lane), epilogue.index(0, Lane::I64));
+        let index = epilogue.push(Inst::Convert(lane, index));
+        let mask = epilogue.push(Inst::Compare(CompareInst::Gt, scalar, index));
+        stores.push(store(accesses.len() - 1, mask));
+    }
+    let kernel = ColumnKernel {
+        outer: outer.to_vec(),
+        reduced: reduced.to_vec(),
+        row,
+        accesses,
+        body,
+        folds,
+        epilogue,
+        stores,
+    };
+    let what = format!("{outer:?} {reduced:?} {row} {dtype:?} {mode}");
+    check(&what, KernelKind::Column(kernel), &args);
+}
+
+#[test]
+fn columns() {
+    for dtype in [DType::F32, DType::F64, DType::I32, DType::I64] {
+        for row in [0, 1, 3, 4, 5, 15, 16, 17, 33] {
+            for reduced in [&[0][..], &[1], &[3], &[128], &[129], &[300], &[3, 5], &[2, 3, 45]] {
+                for mode in 0..4 {
+                    check_column(&[], reduced, row, dtype, mode);
+                }
+            }
+            check_column(&[3], &[7], row, dtype, 0);
+            check_column(&[2, 3], &[4, 50], row, dtype, 1);
+            check_column(&[2, 0], &[4], row, dtype, 0);
+        }
+    }
+}
+
+#[test]
+fn columns_whose_reduced_loops_do_not_merge() {
+    // Sum over the outer and the middle axis of three, where the axis between them stays outside.
+    let (a, b, c, d) = (3, 4, 50, 6);
+    let mut numbers = Numbers::new(8);
+    let args = [numbers.arg(DType::F32, a * b * c * d), blank(DType::F32, b * d)];
+    let accesses = vec![
+        access(0, DType::F32, &[c * d, b * c * d, d, 1]),
+        access(1, DType::F32, &[d, 0, 0, 1]),
+    ];
+    let mut body = Body::new();
+    let value = body.load(0, Lane::F32);
+    let mut epilogue = Body::new();
+    let sum = epilogue.scalar(0, Lane::F32);
+    let kernel = ColumnKernel {
+        outer: vec![b],
+        reduced: vec![a, c],
+        row: d,
+        accesses,
+        body,
+        folds: vec![Fold { op: FoldOp::Sum, value }],
+        epilogue,
+        stores: vec![store(1, sum)],
+    };
+    check("apart", KernelKind::Column(kernel), &args);
+}
+
+/// How an operand lies in memory.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Layout {
+    Plain,
+    Transposed,
+    Spread,
+}
+
+/// Strides of an operand of `rows` by `columns`, and the elements of one.
+fn lay_out(layout: Layout, rows: usize, columns: usize) -> (usize, usize, usize) {
+    match layout {
+        Layout::Plain => (columns, 1, rows * columns),
+        Layout::Transposed => (1, rows, rows * columns),
+        Layout::Spread => (2 * columns + 1, 2, rows * (2 * columns + 1)),
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Epilogue {
+    None,
+    Bias,
+    Heavy,
+    Mixed,
+}
+
+fn product(
+    batch: &[usize],
+    (m, n, k): (usize, usize, usize),
+    dtype: DType,
+    (la, lb): (Layout, Layout),
+    end: Epilogue,
+) -> (KernelKind, Vec<Arg>) {
+    let mut numbers = Numbers::new((m * 31 + n * 7 + k) as u64);
+    let lane = lane_of(dtype);
+    let (am, ak, a_size) = lay_out(la, m, k);
+    let (bk, bn, b_size) = lay_out(lb, k, n);
+    let count: usize = batch.iter().product();
+    let around = eggrad_ir::Shape::from(batch.to_vec()).strides();
+    let scaled = |by: usize| around.iter().map(|s| s * by).collect::<Vec<_>>();
+    let mut args = vec![
+        numbers.arg(dtype, count * a_size + 1),
+        numbers.arg(dtype, count * b_size + 1),
+        numbers.arg(dtype, n),
+        blank(dtype, count * m * n),
+    ];
+    let a = access(0, dtype, &[scaled(a_size), vec![am, 0, ak]].concat());
+    let mut b = access(1, dtype, &[scaled(b_size), vec![0, bn, bk]].concat());
+    b.offset = 1;
+    let zeros = vec![0; batch.len()];
+    let result = [scaled(m * n), vec![n, 1, 0]].concat();
+    let mut accesses =
+        vec![access(2, dtype, &[zeros, vec![0, 1, 0]].concat()), access(3, dtype, &result)];
+    let mut epilogue = Body::new();
+    let acc = epilogue.scalar(0, lane);
+    let mut stores = vec![];
+    let value = match end {
+        Epilogue::None => acc,
+        Epilogue::Bias => {
+            let (bias, zero) = (epilogue.load(0, lane), epilogue.konst(lane, 0.0));
+            let sum = epilogue.add(acc, bias);
+            epilogue.max(sum, zero)
+        }
+        Epilogue::Heavy => {
+            let (i, j) = (batch.len() as u16, batch.len() as u16 + 1);
+            let (i, j) = (epilogue.index(i, lane.bits_lane()), epilogue.index(j, lane.bits_lane()));
+            let (i, j) =
+                (epilogue.push(Inst::Convert(lane, i)), epilogue.push(Inst::Convert(lane, j)));
+            let x = epilogue.fma(i, j, acc);
+            if lane == Lane::F32 {
+                epilogue.tanh(x)
+            } else {
+                (0..12).fold(x, |v, _| epilogue.fma(v, x, i))
+            }
+        }
+        Epilogue::Mixed => {
+            args.push(blank(DType::I64, count * m * n));
+            accesses.push(access(4, DType::I64, &result));
+            let int = epilogue.push(Inst::Convert(Lane::I64, acc));
+            let narrow = epilogue.push(Inst::Convert(Lane::I32, int));
+            stores.push(store(2, int));
+            args.push(blank(DType::I32, count * m * n));
+            accesses.push(access(5, DType::I32, &result));
+            stores.push(store(3, narrow));
+            acc
+        }
+    };
+    stores.push(store(1, value));
+    let batch = batch.to_vec();
+    (KernelKind::Product(ProductKernel { batch, m, n, k, a, b, accesses, epilogue, stores }), args)
+}
+
+#[test]
+fn products() {
+    let layouts = [Layout::Plain, Layout::Transposed, Layout::Spread];
+    let sizes = [
+        (1, 1, 1),
+        (1, 1, 5),
+        (1, 7, 4),
+        (5, 1, 9),
+        (2, 3, 0),
+        (0, 3, 2),
+        (3, 0, 2),
+        (4, 4, 4),
+        (6, 8, 3),
+        (7, 9, 5),
+        (13, 17, 11),
+        (32, 25, 10),
+        (9, 12, 33),
+        (8, 10, 4),
+        (17, 6, 7),
+    ];
+    for (m, n, k) in sizes {
+        for la in layouts {
+            for lb in layouts {
+                for dtype in [DType::F32, DType::F64, DType::I32, DType::I64] {
+                    for end in [Epilogue::None, Epilogue::Bias, Epilogue::Heavy, Epilogue::Mixed] {
+                        if end == Epilogue::Heavy && !dtype.is_float() {
+                            continue;
+                        }
+                        let (kind, args) = product(&[], (m, n, k), dtype, (la, lb), end);
+                        check(&format!("{m} {n} {k} {la:?} {lb:?} {dtype:?} {end:?}"), kind, &args);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn batched_products() {
+    for batch in [&[1][..], &[3], &[2, 3], &[2, 0], &[0]] {
+        for (m, n, k) in [(1, 1, 1), (5, 6, 7), (14, 9, 5)] {
+            for lb in [Layout::Plain, Layout::Transposed] {
+                for end in [Epilogue::Bias, Epilogue::Heavy] {
+                    let layouts = (Layout::Transposed, lb);
+                    let (kind, args) = product(batch, (m, n, k), DType::F32, layouts, end);
+                    check(&format!("{batch:?} {m} {n} {k} {lb:?} {end:?}"), kind, &args);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn bodies_of_hundreds_of_instructions() {
+    for outputs in [1, 5] {
+        let mut args = vec![input(&[0.5f32; 37])];
+        args.extend((0..outputs).map(|_| output(&[0f32; 37])));
+        let kind = map(&args, 37, |b, v| {
+            let mut values: Vec<Value> = (0..20)
+                .map(|i| {
+                    let c = b.f32(i as f32 * 0.1);
+                    b.add(v[0], c)
+                })
+                .collect();
+            for round in 0..20 {
+                for i in 0..20 {
+                    values[i] = b.fma(values[(i + round) % 20], values[(i + 7) % 20], values[i]);
+                    let c = b.f32(1.0 + round as f32);
+                    values[i] = b.min(values[i], c);
+                }
+            }
+            values[..outputs].to_vec()
+        });
+        check("large", kind, &args);
+    }
+}
