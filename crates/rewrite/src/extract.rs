@@ -43,7 +43,7 @@ impl Price {
 pub(crate) struct Candidate {
     pub(crate) term: Term,
     pub(crate) price: Price,
-    /// Places of the tensor operands, each once.
+    /// Places of the tensor operands, each once, in the order of the term.
     pub(crate) children: Vec<usize>,
 }
 
@@ -82,9 +82,12 @@ impl Classes {
                 }
                 let tensors =
                     operands.into_iter().filter(|&a| matches!(egraph[a].data, Data::Tensor(_)));
-                let mut children: Vec<usize> = tensors.map(|a| place(&mut ids, a)).collect();
-                children.sort_unstable();
-                children.dedup();
+                let mut children: Vec<usize> = vec![];
+                for child in tensors.map(|a| place(&mut ids, a)) {
+                    if !children.contains(&child) {
+                        children.push(child);
+                    }
+                }
                 let price = Price {
                     danger: danger(egraph, term, me).map_or(0, |d| i64::from(d.0 as Weight)),
                     cost: cost.nanoseconds(&work(egraph, term, me)),

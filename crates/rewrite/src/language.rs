@@ -93,35 +93,6 @@ impl Head {
         }
     }
 
-    /// Whether it is a leaf that says something about its user instead of having a value.
-    pub(crate) fn is_attribute(&self) -> bool {
-        matches!(self, Head::Axes(_) | Head::Renaming(_) | Head::Type(_))
-    }
-
-    /// Whether it works on each element alone.
-    pub(crate) fn is_elementwise(&self) -> bool {
-        match self {
-            Head::Unary(_) | Head::Binary(_) | Head::Compare(_) | Head::Select | Head::Cast => true,
-            Head::Axes(_)
-            | Head::Renaming(_)
-            | Head::Type(_)
-            | Head::Const(..)
-            | Head::Mark(_)
-            | Head::Reduce(_)
-            | Head::Softmax(_)
-            | Head::CrossEntropy(_)
-            | Head::Dot
-            | Head::Expand
-            | Head::Rename
-            | Head::OneHot
-            | Head::Gather
-            | Head::ScatterAdd
-            | Head::Iota
-            | Head::Size
-            | Head::Opaque(_) => false,
-        }
-    }
-
     /// Whether its last two operands may change places.
     pub(crate) fn commutes(&self) -> bool {
         match self {

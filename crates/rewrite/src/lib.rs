@@ -25,6 +25,7 @@ mod report;
 mod rules;
 mod saturate;
 mod search;
+mod validate;
 
 pub use cost::{Cost, OpClass, TableCost, Work};
 pub use optimize::{Limits, RewriteConfig, RewriteError, Semantics, optimize};

@@ -7,10 +7,11 @@ use crate::facts::Egraph;
 use crate::language::Head;
 use crate::lower::{Copier, Hint, Lowerer, declare};
 use crate::raise::{Raised, raise};
-use crate::report::{Danger, Report, Stop};
+use crate::report::{Danger, Report, Stop, Validation};
 use crate::rules::{RULES, RuleClass};
 use crate::saturate::{Saturation, saturate};
 use crate::search::improve;
+use crate::validate::{compare, small_sizes, smallest_index};
 use egg::Id;
 use eggrad_ir::{Builder, Graph, NodeId, TypeErrors};
 use std::collections::{BTreeMap, HashMap};
@@ -147,7 +148,10 @@ pub fn optimize(
             chosen.lower(graph, &raised, &sizes).map_err(RewriteError::Invalid)?
         }
     };
-    let report = chosen.report(graph, &result, &raised, saturation);
+    let mut report = chosen.report(graph, &result, &raised, saturation);
+    if config.validate && report.stop != Stop::NotRun {
+        report.validation = chosen.validate(graph, &raised, &report)?;
+    }
     Ok((result, report))
 }
 
@@ -234,6 +238,30 @@ impl Chosen {
             });
         }
         finish(lowerer.builder, graph, &nodes).build()
+    }
+
+    /// Compares input and result at small sizes.
+    fn validate(
+        &self,
+        graph: &Graph,
+        raised: &Raised,
+        report: &Report,
+    ) -> Result<Option<Validation>, RewriteError> {
+        let naming = &raised.naming;
+        let sizes = small_sizes(graph, naming);
+        let mut builder = declare(graph, naming, &sizes);
+        let mut copier = Copier { graph, naming, sizes: &sizes, known: HashMap::new() };
+        let roots = graph.roots();
+        let nodes: Vec<NodeId> = roots.map(|r| copier.copy(&mut builder, r)).collect();
+        let before = finish(builder, graph, &nodes).build().map_err(RewriteError::Invalid)?;
+        let after = self.lower(graph, raised, &sizes).map_err(RewriteError::Invalid)?;
+        let classes = smallest_index(graph, naming, &sizes);
+        compare(&before, &after, classes).map_err(|difference| RewriteError::Unsound {
+            output: difference.output,
+            before: difference.before,
+            after: difference.after,
+            rules: report.rules.keys().cloned().collect::<Vec<_>>().join(", "),
+        })
     }
 
     fn report(

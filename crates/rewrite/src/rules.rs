@@ -361,38 +361,37 @@ fn has_attributes(expr: &Expr) -> bool {
 
 /// The expression with the operands of commutative ops in every order, without those that only rename variables.
 fn commuted(expr: &Expr) -> Vec<Expr> {
+    let mut seen: Vec<String> = vec![];
+    let mut different = |expr: &Expr| {
+        let key = shape_of(expr, &mut BTreeMap::new());
+        !seen.contains(&key) && {
+            seen.push(key);
+            true
+        }
+    };
+    orders(expr).into_iter().filter(|e| different(e)).collect()
+}
+
+/// The expression with the operands of commutative ops in every order.
+fn orders(expr: &Expr) -> Vec<Expr> {
     let Expr::Term(head, args) = expr else { return vec![expr.clone()] };
     let mut lists: Vec<Vec<Expr>> = vec![vec![]];
     for arg in args {
-        let ways = commuted(arg);
-        lists = lists
-            .iter()
-            .flat_map(|list| {
-                ways.iter().map(|way| [list.clone(), vec![way.clone()]].concat())
-            })
-            .collect();
+        let ways = orders(arg);
+        let longer = |list: &Vec<Expr>| {
+            let longer = |way: &Expr| [list.as_slice(), std::slice::from_ref(way)].concat();
+            ways.iter().map(longer).collect::<Vec<_>>()
+        };
+        lists = lists.iter().flat_map(longer).collect();
     }
-    let mut result: Vec<Expr> = vec![];
-    let mut seen: Vec<String> = vec![];
-    for list in lists {
-        let mut orders = vec![list.clone()];
-        if head.commutes() {
-            let mut swapped = list;
-            let n = swapped.len();
-            swapped.swap(n - 2, n - 1);
-            orders.push(swapped);
-        }
-        for order in orders {
-            let expr = Expr::Term(head.clone(), order);
-            let mut names = BTreeMap::new();
-            let key = shape_of(&expr, &mut names);
-            if !seen.contains(&key) {
-                seen.push(key);
-                result.push(expr);
-            }
+    if head.commutes() {
+        for mut list in lists.clone() {
+            let n = list.len();
+            list.swap(n - 2, n - 1);
+            lists.push(list);
         }
     }
-    result
+    lists.into_iter().map(|list| Expr::Term(head.clone(), list)).collect()
 }
 
 /// Text of an expression in which variables are numbered as they come.
