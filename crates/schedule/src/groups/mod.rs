@@ -1,0 +1,305 @@
+//! Which nodes share a kernel.
+//!
+//! Nodes are visited in order. A *lazy* node (a constant, move, cast, comparison, ...) belongs to no group: whoever
+//! reads it computes it again. Every other node is *solid*: it is computed in exactly one group and stored when another
+//! group reads it. A node joins the group of an operand, or of another reader of its operands, when its loops fit and
+//! no cycle arises; groups of maps are then absorbed by the groups that read them.
+//!
+//! Where a lazy node's positions are no linear form of the loops, the node is *demanded*: the pass starts again with
+//! it solid. Demands only grow, so this ends.
+
+mod absorb;
+mod join;
+mod pull;
+mod start;
+
+pub(crate) use pull::{Operands, operand_maps};
+
+use crate::legal::Legal;
+use crate::maps::{Map, split};
+use eggrad_ir::{BinaryOp, Graph, MoveOp, NodeId, Op, UnaryOp};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Weight of a group beyond which it takes no more nodes; bounds the length of a body.
+const MAX_WEIGHT: usize = 400;
+
+/// Nodes that may be computed again for each reader of a lazy one, itself included.
+const MAX_LAZY: usize = 24;
+
+/// What kind of kernel a group becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Every member has one element per position of the loops.
+    Map,
+    /// Reductions over the innermost loop; members have an element per position, or per row.
+    Row,
+    /// Reductions over other loops than the innermost.
+    Column,
+    /// A contraction and what follows it at the same positions.
+    Product,
+    /// A scatter: members have an element per update.
+    Scatter,
+}
+
+/// What a loop is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Any position, each with its own results.
+    Keep,
+    /// As `Keep`, and must stay one loop: rows and columns of a product.
+    Fixed,
+    /// The one reduced loop of a row kernel; always the last.
+    Row,
+    /// A reduced loop of a column kernel.
+    Reduced,
+}
+
+/// Operands of a contraction; maps are over the group's loops, steps along `k` apart.
+#[derive(Clone, Debug)]
+pub(crate) struct Product {
+    pub(crate) k: usize,
+    pub(crate) a: (NodeId, Map, usize),
+    pub(crate) b: (NodeId, Map, usize),
+}
+
+/// Nodes that share loops.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    pub(crate) kind: Kind,
+    pub(crate) sizes: Vec<usize>,
+    pub(crate) roles: Vec<Role>,
+    /// In order; empty when the group was absorbed.
+    pub(crate) members: Vec<NodeId>,
+    /// Values from outside: leaves and members of other groups, with every map they are read at.
+    pub(crate) reads: BTreeMap<NodeId, Vec<Map>>,
+    pub(crate) product: Option<Product>,
+    weight: usize,
+    /// Whether some member is needed to know the guard, or is written to a state after it.
+    guards: bool,
+    writes: bool,
+    /// Holds code that cannot be vectorised, which nothing should join.
+    scalar: bool,
+}
+
+/// The result: nodes, their groups and their maps.
+pub(crate) struct Groups<'g> {
+    pub(crate) graph: &'g Graph,
+    pub(crate) legal: &'g Legal,
+    /// Whether a node is computed in one place only.
+    pub(crate) solid: Vec<bool>,
+    pub(crate) home: Vec<Option<usize>>,
+    /// Where a member's element lies: a map over the loops of its home.
+    pub(crate) at: Vec<Map>,
+    /// Where a reduction reads: a map of its operand.
+    pub(crate) arg: Vec<Map>,
+    /// Folds that must be finished before the node is known, in a row group.
+    pub(crate) level: Vec<usize>,
+    pub(crate) groups: Vec<Group>,
+    users: Vec<Vec<NodeId>>,
+    /// Groups that read a node from outside, perhaps absorbed since.
+    readers: Vec<Vec<usize>>,
+    /// Where an absorbed group went.
+    absorbed: Vec<Option<usize>>,
+    guards: Vec<bool>,
+    written: Vec<bool>,
+    root: Vec<bool>,
+    demanded: BTreeSet<NodeId>,
+}
+
+/// Groups the live nodes of `legal`; without `fuse` each solid node has a group of its own.
+pub(crate) fn group(legal: &Legal, fuse: bool) -> Groups<'_> {
+    let mut demands = BTreeSet::new();
+    for root in legal.graph.roots() {
+        demands.insert(root);
+    }
+    loop {
+        let mut pass = Groups::new(legal, &demands);
+        for id in legal.graph.ids().filter(|id| legal.live[id.index()]) {
+            if pass.solid[id.index()] {
+                pass.place(id, fuse);
+            }
+        }
+        if pass.demanded.is_empty() {
+            return pass;
+        }
+        let known = demands.len();
+        demands.append(&mut pass.demanded);
+        assert!(demands.len() > known, "internal error: a node in memory does not fit its reader");
+    }
+}
+
+impl<'g> Groups<'g> {
+    fn new(legal: &'g Legal, demands: &BTreeSet<NodeId>) -> Groups<'g> {
+        let graph = &legal.graph;
+        let count = graph.nodes().len();
+        let mut users = vec![vec![]; count];
+        for id in graph.ids().filter(|id| legal.live[id.index()]) {
+            graph.node(id).inputs.iter().for_each(|i| users[i.index()].push(id));
+        }
+        let mut guards = vec![false; count];
+        graph.guard().into_iter().for_each(|g| guards[g.index()] = true);
+        for id in graph.ids().rev() {
+            if guards[id.index()] {
+                graph.node(id).inputs.iter().for_each(|i| guards[i.index()] = true);
+            }
+        }
+        let mut written = vec![false; count];
+        let writes = graph.states().iter().filter_map(|s| s.write.filter(|&w| w != s.read));
+        writes.for_each(|w| written[w.index()] = !guards[w.index()]);
+        let mut root = vec![false; count];
+        graph.roots().for_each(|r| root[r.index()] = true);
+        Groups {
+            graph,
+            legal,
+            solid: solid(legal, demands),
+            home: vec![None; count],
+            at: vec![vec![]; count],
+            arg: vec![vec![]; count],
+            level: vec![0; count],
+            groups: vec![],
+            users,
+            readers: vec![vec![]; count],
+            absorbed: vec![],
+            guards,
+            written,
+            root,
+            demanded: BTreeSet::new(),
+        }
+    }
+
+    fn place(&mut self, id: NodeId, fuse: bool) {
+        let home = match fuse.then(|| self.join(id)).flatten() {
+            Some(home) => home,
+            None => self.start(id),
+        };
+        if fuse {
+            self.absorb_operands(home, id);
+        }
+    }
+
+    /// Whether the node's value lies in memory from the start.
+    pub(crate) fn is_leaf(&self, id: NodeId) -> bool {
+        matches!(self.graph.node(id).op, Op::Input(_) | Op::State(_) | Op::Data(_))
+    }
+
+    /// Whether the node's value is read from memory by groups other than its home.
+    fn is_read(&self, id: NodeId) -> bool {
+        self.solid[id.index()] || self.is_leaf(id)
+    }
+
+    pub(crate) fn elements(&self, id: NodeId) -> usize {
+        self.graph.ty(id).shape.elements()
+    }
+
+    /// The group that now holds what group `group` held.
+    fn current(&self, mut group: usize) -> usize {
+        while let Some(next) = self.absorbed[group] {
+            group = next;
+        }
+        group
+    }
+
+    /// Splits a loop of a group in two, the inner one of size `inner`.
+    fn split(&mut self, group: usize, dim: usize, inner: usize) {
+        let g = &mut self.groups[group];
+        g.sizes[dim] /= inner;
+        g.sizes.insert(dim + 1, inner);
+        g.roles.insert(dim + 1, g.roles[dim]);
+        g.reads.values_mut().flatten().for_each(|m| split(m, dim, inner));
+        if let Some(p) = &mut g.product {
+            split(&mut p.a.1, dim, inner);
+            split(&mut p.b.1, dim, inner);
+        }
+        for &member in &g.members {
+            split(&mut self.at[member.index()], dim, inner);
+            split(&mut self.arg[member.index()], dim, inner);
+        }
+    }
+
+    fn may_split(&self, group: usize, dim: usize) -> bool {
+        match self.groups[group].roles[dim] {
+            Role::Keep | Role::Reduced => true,
+            Role::Fixed | Role::Row => false,
+        }
+    }
+
+    /// Whether `group` needs, directly or not, something that `on` computes. Gives up on large cones and says yes.
+    fn depends(&self, group: usize, on: usize) -> bool {
+        const MOST: usize = 4096;
+        let mut seen = BTreeSet::from([group]);
+        let mut stack = vec![group];
+        while let Some(next) = stack.pop() {
+            if next == on || seen.len() > MOST {
+                return true;
+            }
+            for (read, _) in &self.groups[next].reads {
+                if let Some(home) = self.home[read.index()]
+                    && seen.insert(home)
+                {
+                    stack.push(home);
+                }
+            }
+        }
+        false
+    }
+}
+
+/// Which live nodes are computed in one place only.
+fn solid(legal: &Legal, demands: &BTreeSet<NodeId>) -> Vec<bool> {
+    let graph = &legal.graph;
+    let mut solid = vec![false; graph.nodes().len()];
+    // Nodes computed again by each reader of a lazy node.
+    let mut cost = vec![0usize; graph.nodes().len()];
+    for id in graph.ids().filter(|id| legal.live[id.index()]) {
+        let node = graph.node(id);
+        if matches!(node.op, Op::Input(_) | Op::State(_) | Op::Data(_)) {
+            continue;
+        }
+        let total = 1 + node.inputs.iter().map(|i| cost[i.index()]).sum::<usize>();
+        let nothing = node.ty.shape.elements() == 0;
+        solid[id.index()] =
+            !nothing && (demands.contains(&id) || !is_cheap(&node.op) || total > MAX_LAZY);
+        cost[id.index()] = if solid[id.index()] { 0 } else { total };
+    }
+    solid
+}
+
+/// Whether a node may be computed again by each of its readers.
+fn is_cheap(op: &Op) -> bool {
+    match op {
+        Op::Const(..)
+        | Op::Iota { .. }
+        | Op::Compare(_)
+        | Op::Cast(_)
+        | Op::Mark(_)
+        | Op::Move(MoveOp::Reshape(_) | MoveOp::Transpose(_) | MoveOp::Broadcast { .. })
+        | Op::OneHot { .. }
+        | Op::Unary(UnaryOp::Neg | UnaryOp::Not)
+        | Op::Binary(BinaryOp::And | BinaryOp::Or) => true,
+        Op::Input(_)
+        | Op::State(_)
+        | Op::Data(_)
+        | Op::Size { .. }
+        | Op::Unary(_)
+        | Op::Binary(_)
+        | Op::Select
+        | Op::Reduce(..)
+        | Op::Softmax(..)
+        | Op::CrossEntropy(..)
+        | Op::Dot(_)
+        | Op::Gather { .. }
+        | Op::ScatterAdd { .. }
+        | Op::Grad => false,
+    }
+}
+
+/// Rough number of instructions of a node.
+fn weight(op: &Op) -> usize {
+    use UnaryOp::{Exp, Expm1, Log, Log1p, Sigmoid, Softplus, Tanh};
+    match op {
+        Op::Unary(Exp) => 20,
+        Op::Unary(Expm1 | Log | Log1p | Tanh | Sigmoid) => 30,
+        Op::Unary(Softplus) => 45,
+        _ => 3,
+    }
+}

@@ -1,0 +1,151 @@
+//! Where a node reads its operands.
+
+use super::Groups;
+use crate::maps::{Fault, Map, axes, combine, through_move};
+use eggrad_ir::{Graph, MoveOp, NodeId, Op};
+
+/// Where a node's operands are read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Operands {
+    /// One map for each operand. A gather's table is read at its row 0, a scatter's updates at its own map.
+    pub(crate) maps: Vec<Map>,
+    /// Positions that the node itself computes with: along the axis that an iota counts or a one-hot adds.
+    pub(crate) position: Option<Map>,
+}
+
+/// Where `id` reads its operands when it is wanted at `map` of loops of `sizes`; `arg` is a reduction's own.
+pub(crate) fn operand_maps(
+    graph: &Graph,
+    sizes: &[usize],
+    id: NodeId,
+    map: &[usize],
+    arg: &[usize],
+) -> Result<Operands, Fault> {
+    let node = graph.node(id);
+    let shape = |i: usize| &graph.ty(node.inputs[i]).shape;
+    let plain = |maps: Vec<Map>| Ok(Operands { maps, position: None });
+    match &node.op {
+        Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Cast(_) => {
+            plain(vec![map.to_vec(); node.inputs.len()])
+        }
+        Op::Const(..) => plain(vec![]),
+        Op::Iota { axis, .. } => {
+            let position = Some(axes(sizes, map, &node.ty.shape)?.swap_remove(*axis));
+            Ok(Operands { maps: vec![], position })
+        }
+        Op::Move(op) => plain(vec![through_move(op, shape(0), &node.ty.shape, sizes, map)?]),
+        Op::Reduce(..) => plain(vec![arg.to_vec()]),
+        Op::OneHot { .. } => {
+            let mut parts = axes(sizes, map, &node.ty.shape)?;
+            let position = parts.pop();
+            let label = combine(sizes.len(), parts.iter().zip(shape(0).strides()));
+            Ok(Operands { maps: vec![label], position })
+        }
+        Op::Gather { batch } => {
+            let parts = axes(sizes, map, &node.ty.shape)?;
+            let (indices, rest) = parts.split_at(shape(1).rank());
+            let strides = shape(0).strides();
+            let table = indices[..*batch].iter().zip(strides[..*batch].iter().copied());
+            let table = table.chain(rest.iter().zip(strides[batch + 1..].iter().copied()));
+            let index = combine(sizes.len(), indices.iter().zip(shape(1).strides()));
+            plain(vec![combine(sizes.len(), table), index])
+        }
+        Op::ScatterAdd { .. } => {
+            let updates = arg.to_vec();
+            let parts = axes(sizes, &updates, shape(1))?;
+            let index = parts[..shape(0).rank()].iter().zip(shape(0).strides());
+            plain(vec![combine(sizes.len(), index), updates])
+        }
+        Op::Dot(_) => plain(vec![]),
+        Op::Input(_) | Op::State(_) | Op::Data(_) => plain(vec![]),
+        Op::Size { .. } | Op::Mark(_) | Op::Softmax(..) | Op::CrossEntropy(..) | Op::Grad => {
+            panic!("internal error: `{}` is not legal", node.op.name())
+        }
+    }
+}
+
+/// What a member reads, through lazy nodes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pulled {
+    /// Leaves and solid nodes, with their maps.
+    pub(crate) reads: Vec<(NodeId, Map)>,
+    /// Maps of positions that are computed with.
+    pub(crate) positions: Vec<Map>,
+    /// Lazy nodes on the way.
+    pub(crate) lazy: Vec<NodeId>,
+}
+
+impl Groups<'_> {
+    /// Everything that member `id` of a group reads.
+    pub(crate) fn pulled(&self, id: NodeId) -> Pulled {
+        match self.home[id.index()].map(|home| self.pull(home, id)) {
+            Some(Ok(pulled)) => pulled,
+            _ => panic!("internal error: the maps of node {} no longer fit", id.0),
+        }
+    }
+
+    /// As [`Groups::pulled`]; fails naming the node whose map cannot be taken apart.
+    pub(super) fn pull(&self, group: usize, id: NodeId) -> Result<Pulled, (NodeId, Fault)> {
+        let g = &self.groups[group];
+        let mut pulled = Pulled::default();
+        if let Some(product) =
+            g.product.as_ref().filter(|_| matches!(self.graph.node(id).op, Op::Dot(_)))
+        {
+            pulled.reads.push((product.a.0, product.a.1.clone()));
+            pulled.reads.push((product.b.0, product.b.1.clone()));
+            return Ok(pulled);
+        }
+        let mut stack = vec![(id, self.at[id.index()].clone())];
+        while let Some((node, map)) = stack.pop() {
+            if node != id {
+                if self.is_read(node) {
+                    pulled.reads.push((node, map));
+                    continue;
+                }
+                pulled.lazy.push(node);
+            }
+            let operands = operand_maps(self.graph, &g.sizes, node, &map, &self.arg[id.index()])
+                .map_err(|fault| (node, fault))?;
+            pulled.positions.extend(operands.position);
+            let inputs = self.graph.node(node).inputs.iter().copied();
+            let inputs = inputs.enumerate().map(|(i, input)| self.operand(node, i, input));
+            stack.extend(inputs.zip(operands.maps));
+        }
+        Ok(pulled)
+    }
+
+    /// Operand `position` of `node` as it is read: a gather's table must lie in memory, so reshapes of it are passed.
+    pub(crate) fn operand(&self, node: NodeId, position: usize, mut input: NodeId) -> NodeId {
+        if matches!(self.graph.node(node).op, Op::Gather { .. }) && position == 0 {
+            while !self.is_read(input)
+                && matches!(self.graph.node(input).op, Op::Move(MoveOp::Reshape(_)))
+            {
+                input = self.graph.node(input).inputs[0];
+            }
+        }
+        input
+    }
+
+    /// As [`Groups::pull`], splitting loops where that helps; fails naming a node that must lie in memory.
+    pub(super) fn collect(&mut self, group: usize, id: NodeId) -> Result<Pulled, NodeId> {
+        loop {
+            match self.pull(group, id) {
+                Ok(pulled) => {
+                    let table = matches!(self.graph.node(id).op, Op::Gather { .. });
+                    return match self.operand(
+                        id,
+                        0,
+                        self.graph.node(id).inputs.first().copied().unwrap_or(id),
+                    ) {
+                        t if table && !self.is_read(t) => Err(t),
+                        _ => Ok(pulled),
+                    };
+                }
+                Err((_, Fault::Split { dim, inner })) if self.may_split(group, dim) => {
+                    self.split(group, dim, inner);
+                }
+                Err((node, Fault::Split { .. } | Fault::Never)) => return Err(node),
+            }
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! A group of one node.
+
+use super::pull::Pulled;
+use super::{Group, Groups, Kind, Product, Role};
+use crate::maps::{Map, through_move};
+use eggrad_ir::{NodeId, Op, Shape};
+use std::collections::BTreeMap;
+
+/// Axes of more than one position.
+pub(super) fn long_axes(shape: &Shape) -> Vec<usize> {
+    (0..shape.rank()).filter(|&a| shape.dims()[a] > 1).collect()
+}
+
+/// Whether a reduction over `axes` of `shape` runs along rows: the last axis is reduced.
+pub(super) fn reduces_rows(shape: &Shape, axes: &[usize]) -> bool {
+    long_axes(shape).last().is_some_and(|last| axes.contains(last))
+}
+
+/// For each axis of `shape`, its stride in the result of reducing `axes`; 0 for those.
+pub(super) fn kept_strides(shape: &Shape, axes: &[usize]) -> Vec<usize> {
+    let mut strides = shape.without(axes).strides().into_iter();
+    let stride = |a: usize| if axes.contains(&a) { 0 } else { strides.next().unwrap_or(1) };
+    (0..shape.rank()).map(stride).collect()
+}
+
+impl Groups<'_> {
+    /// Makes a group of `id` alone.
+    pub(super) fn start(&mut self, id: NodeId) -> usize {
+        let graph = self.graph;
+        let node = graph.node(id);
+        let home = self.groups.len();
+        let mut group = Group {
+            kind: Kind::Map,
+            sizes: vec![],
+            roles: vec![],
+            members: vec![],
+            reads: BTreeMap::new(),
+            product: None,
+            weight: 0,
+            guards: false,
+            writes: false,
+            scalar: matches!(node.op, Op::Gather { .. } | Op::ScatterAdd { .. }),
+        };
+        let shape = |i: usize| &graph.ty(node.inputs[i]).shape;
+        let (mut at, mut arg) = (vec![], vec![]);
+        match &node.op {
+            Op::Dot(_) => (group, at) = self.start_product(id, group),
+            Op::ScatterAdd { batch, .. } => {
+                let (updates, indices) = (shape(1), shape(0).rank());
+                let strides = node.ty.shape.strides();
+                group.kind = Kind::Scatter;
+                for a in long_axes(updates) {
+                    group.sizes.push(updates.dims()[a]);
+                    arg.push(updates.strides()[a]);
+                    at.push(match a {
+                        a if a < *batch => strides[a],
+                        a if a < indices => 0,
+                        a => strides[batch + 1 + a - indices],
+                    });
+                }
+            }
+            Op::Reduce(_, axes) => {
+                let shape = shape(0);
+                let (strides, kept) = (shape.strides(), kept_strides(shape, axes));
+                let rows = reduces_rows(shape, axes);
+                group.kind = if rows { Kind::Row } else { Kind::Column };
+                let mut row = 1;
+                for a in long_axes(shape) {
+                    let size = shape.dims()[a];
+                    if rows && axes.contains(&a) {
+                        row *= size;
+                        continue;
+                    }
+                    group.sizes.push(size);
+                    group.roles.push(if axes.contains(&a) { Role::Reduced } else { Role::Keep });
+                    at.push(kept[a]);
+                    arg.push(strides[a]);
+                }
+                if rows {
+                    group.sizes.push(row);
+                    group.roles.push(Role::Row);
+                    at.push(0);
+                    arg.push(1);
+                }
+            }
+            _ => {
+                let strides = node.ty.shape.strides();
+                for a in long_axes(&node.ty.shape) {
+                    group.sizes.push(node.ty.shape.dims()[a]);
+                    at.push(strides[a]);
+                }
+            }
+        }
+        group.roles.resize(group.sizes.len(), Role::Keep);
+        self.groups.push(group);
+        self.absorbed.push(None);
+        self.enter(home, id, at, arg);
+        self.level[id.index()] = usize::from(matches!(node.op, Op::Reduce(..)));
+        match self.collect(home, id) {
+            Ok(pulled) => self.accept(home, id, pulled),
+            Err(fault) => {
+                self.demanded.insert(fault);
+                self.accept(home, id, Pulled::default());
+            }
+        }
+        home
+    }
+
+    /// Makes `id` a member whose reads are not known yet.
+    pub(super) fn enter(&mut self, home: usize, id: NodeId, at: Map, arg: Map) {
+        self.home[id.index()] = Some(home);
+        self.at[id.index()] = at;
+        self.arg[id.index()] = arg;
+        let members = &mut self.groups[home].members;
+        let place = members.partition_point(|&m| m < id);
+        members.insert(place, id);
+    }
+
+    /// Completes the membership of `id`.
+    pub(super) fn accept(&mut self, home: usize, id: NodeId, pulled: Pulled) {
+        let group = &mut self.groups[home];
+        group.weight += super::weight(&self.graph.node(id).op) + pulled.lazy.len();
+        group.guards |= self.guards[id.index()];
+        group.writes |= self.written[id.index()];
+        for (read, map) in pulled.reads {
+            if self.home[read.index()] == Some(home) {
+                continue;
+            }
+            let maps = group.reads.entry(read).or_default();
+            if !maps.contains(&map) {
+                maps.push(map);
+            }
+            if self.readers[read.index()].last() != Some(&home) {
+                self.readers[read.index()].push(home);
+            }
+        }
+    }
+
+    /// Loops of a product: `batch.., rows, columns`.
+    fn start_product(&mut self, id: NodeId, mut group: Group) -> (Group, Map) {
+        let graph = self.graph;
+        let node = graph.node(id);
+        let Op::Dot(axes) = &node.op else { panic!("internal error: a product of no `dot`") };
+        let [l, r] = [0, 1].map(|i| &graph.ty(node.inputs[i]).shape);
+        let nb = axes.batch.len();
+        let (nk, nm) = (axes.contract.len(), l.rank() - nb - axes.contract.len());
+        // Loops, while axes are apart: batch, rows, columns, terms; only those of more than one position.
+        let dims =
+            l.dims()[..nb + nm].iter().chain(&r.dims()[nb + nk..]).chain(&l.dims()[nb + nm..]);
+        let sizes: Vec<usize> = dims.copied().collect();
+        let (nn, rank) = (r.rank() - nb - nk, sizes.len());
+        let (ls, rs, cs) = (l.strides(), r.strides(), node.ty.shape.strides());
+        let zeros = |n: usize| vec![0; n];
+        let left = [&ls[..nb + nm], &zeros(nn), &ls[nb + nm..]].concat();
+        let right = [&rs[..nb], &zeros(nm), &rs[nb + nk..], &rs[nb..nb + nk]].concat();
+        let out = [&cs[..], &zeros(nk)].concat();
+        let drop = |map: Vec<usize>| -> Map {
+            map.into_iter().zip(&sizes).map(|(m, &s)| if s > 1 { m } else { 0 }).collect()
+        };
+        let views = [(node.inputs[0], drop(left)), (node.inputs[1], drop(right))]
+            .map(|(x, map)| self.view(x, &sizes, map));
+        let [Ok((a, left)), Ok((b, right))] = views else {
+            self.demanded.extend(views.into_iter().filter_map(Result::err));
+            return self.empty_product(id, group);
+        };
+        let long = |from: usize, to: usize| -> Vec<usize> {
+            (from..to).filter(|&d| sizes[d] > 1).collect()
+        };
+        let batch = long(0, nb);
+        let (mut m, mut n) = (long(nb, nb + nm), long(nb + nm, nb + nm + nn));
+        let k = long(rank - nk, rank);
+        let joins = |map: &Map, x: usize, y: usize| map[x] == map[y] * sizes[y];
+        let runs = |map: &Map| k.windows(2).all(|w| joins(map, w[0], w[1]));
+        let strided = n.last().is_some_and(|&d| right[d] != 1);
+        for (bad, operand) in [(!runs(&left), 0), (!runs(&right) || strided, 1)] {
+            if bad {
+                self.demanded.insert(node.inputs[operand]);
+            }
+        }
+        if !runs(&left) || !runs(&right) || strided {
+            return self.empty_product(id, group);
+        }
+        // Leading rows or columns that do not merge with the rest are looped over like batches.
+        let tail = |dims: &mut Vec<usize>, map: &Map| -> Vec<usize> {
+            let apart = dims.windows(2).rposition(|w| !joins(map, w[0], w[1]));
+            dims.split_off(apart.map_or(0, |i| i + 1))
+        };
+        let (rows, columns) = (tail(&mut m, &left), tail(&mut n, &right));
+        let outer: Vec<usize> = batch.into_iter().chain(m).chain(n).collect();
+        let size = |dims: &[usize]| dims.iter().map(|&d| sizes[d]).product::<usize>();
+        let over = |map: &Map| -> Map {
+            let step = |dims: &[usize]| dims.last().map_or(0, |&d| map[d]);
+            let outer = outer.iter().map(|&d| map[d]);
+            outer.chain([step(&rows), step(&columns)]).collect()
+        };
+        group.kind = Kind::Product;
+        group.sizes =
+            outer.iter().map(|&d| sizes[d]).chain([size(&rows), size(&columns)]).collect();
+        group.roles = vec![Role::Keep; outer.len()];
+        group.roles.extend([Role::Fixed, Role::Fixed]);
+        let step = |map: &Map| k.last().map_or(0, |&d| map[d]);
+        let (a, b) = ((a, over(&left), step(&left)), (b, over(&right), step(&right)));
+        group.product = Some(Product { k: size(&k), a, b });
+        let at = over(&out);
+        (group, at)
+    }
+
+    /// Stands in while an operand is demanded; the pass is done again.
+    fn empty_product(&self, id: NodeId, mut group: Group) -> (Group, Map) {
+        let shape = &self.graph.ty(id).shape;
+        let zero = (id, vec![], 0);
+        let long = long_axes(shape);
+        group.sizes = long.iter().map(|&a| shape.dims()[a]).collect();
+        group.product = Some(Product { k: 0, a: zero.clone(), b: zero });
+        (group, long.iter().map(|&a| shape.strides()[a]).collect())
+    }
+
+    /// Where in memory `id` is read at `map`, passing lazy moves; else what must lie in memory.
+    fn view(&self, mut id: NodeId, sizes: &[usize], mut map: Map) -> Result<(NodeId, Map), NodeId> {
+        while !self.is_read(id) {
+            let node = self.graph.node(id);
+            let Op::Move(op) = &node.op else { return Err(id) };
+            let operand = &self.graph.ty(node.inputs[0]).shape;
+            map = through_move(op, operand, &node.ty.shape, sizes, &map).map_err(|_| id)?;
+            id = node.inputs[0];
+        }
+        Ok((id, map))
+    }
+}

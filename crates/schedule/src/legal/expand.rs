@@ -1,0 +1,170 @@
+//! Softmax, its logarithm, logsumexp and cross-entropy as reductions and elementwise ops.
+//!
+//! With `m` the largest of a row, `e = exp(z - m)` and `r` the sum of `e` over the elements below `m`, plus the number
+//! of elements equal to `m`, minus one: `logsumexp = m + log1p(r)`, `softmax = e/(1 + r)`. No sum loses the small
+//! tail beside the leading 1.
+
+use super::reduce::reduce;
+use eggrad_ir::{
+    Builder, CompareOp, CrossEntropyOp, MoveOp, NodeId, Op, ReduceOp, Shape, SoftmaxOp, UnaryOp,
+};
+
+/// A row of logits against its largest element; all but `max` and `rest` have the shape of the logits.
+struct Shifted {
+    shape: Shape,
+    axes: Vec<usize>,
+    /// Largest of a row.
+    max: NodeId,
+    /// `z == m`
+    top: NodeId,
+    /// `exp(z - m)`
+    e: NodeId,
+    /// `z - m`
+    below: NodeId,
+    /// `r`
+    rest: NodeId,
+}
+
+fn shifted(b: &mut Builder, z: NodeId, axes: &[usize]) -> Shifted {
+    let shape = b.ty(z).shape.clone();
+    let max = reduce(b, ReduceOp::Max, z, axes);
+    let m = b.spread_over(max, &shape, axes);
+    let below = b.sub(z, m);
+    let e = b.unary(UnaryOp::Exp, below);
+    let less = b.compare(CompareOp::Lt, z, m);
+    let top = b.compare(CompareOp::Eq, z, m);
+    let (zero, one) = (b.full_like(z, 0.0), b.full_like(z, 1.0));
+    let tail = b.select(less, e, zero);
+    let tail = reduce(b, ReduceOp::Sum, tail, axes);
+    let ties = b.select(top, one, zero);
+    let ties = reduce(b, ReduceOp::Sum, ties, axes);
+    let one = b.full_like(ties, 1.0);
+    let ties = b.sub(ties, one);
+    let rest = b.add(tail, ties);
+    Shifted { shape, axes: axes.to_vec(), max, top, e, below, rest }
+}
+
+impl Shifted {
+    fn spread(&self, b: &mut Builder, x: NodeId) -> NodeId {
+        b.spread_over(x, &self.shape, &self.axes)
+    }
+
+    /// `log1p(r)`
+    fn log_rest(&self, b: &mut Builder) -> NodeId {
+        b.unary(UnaryOp::Log1p, self.rest)
+    }
+
+    /// `1 + r`
+    fn total(&self, b: &mut Builder) -> NodeId {
+        let one = b.full_like(self.rest, 1.0);
+        b.add(self.rest, one)
+    }
+
+    /// `1/(1 + r)`, spread over the rows.
+    fn scale(&self, b: &mut Builder) -> NodeId {
+        let total = self.total(b);
+        let scale = b.unary(UnaryOp::Recip, total);
+        self.spread(b, scale)
+    }
+}
+
+/// `m + log1p(r)`
+pub(super) fn logsumexp(b: &mut Builder, z: NodeId, axes: &[usize]) -> NodeId {
+    let row = shifted(b, z, axes);
+    let log = row.log_rest(b);
+    b.add(row.max, log)
+}
+
+/// `e/(1 + r)` or `(z - m) - log1p(r)`
+pub(super) fn softmax(b: &mut Builder, op: SoftmaxOp, z: NodeId, axes: &[usize]) -> NodeId {
+    let row = shifted(b, z, axes);
+    match op {
+        SoftmaxOp::Softmax => {
+            let scale = row.scale(b);
+            b.mul(row.e, scale)
+        }
+        SoftmaxOp::LogSoftmax => {
+            let log = row.log_rest(b);
+            let log = row.spread(b, log);
+            b.sub(row.below, log)
+        }
+    }
+}
+
+/// The sum of `t · (logsumexp - z)` where `t` is not 0, or `p · (T - t) - t · (1 - p)`.
+pub(super) fn cross_entropy(
+    b: &mut Builder,
+    op: CrossEntropyOp,
+    z: NodeId,
+    t: NodeId,
+    axes: &[usize],
+) -> NodeId {
+    let row = shifted(b, z, axes);
+    let zero = b.full_like(z, 0.0);
+    match op {
+        CrossEntropyOp::Value => {
+            let log = row.log_rest(b);
+            let log = row.spread(b, log);
+            // log1p(r) + (m - z): exactly log1p(r) at the largest logit.
+            let surprise = b.sub(log, row.below);
+            let term = b.mul(t, surprise);
+            let counts = b.compare(CompareOp::Ne, t, zero);
+            let term = b.select(counts, term, zero);
+            reduce(b, ReduceOp::Sum, term, axes)
+        }
+        CrossEntropyOp::Residual => {
+            let scale = row.scale(b);
+            let total = row.total(b);
+            let total = row.spread(b, total);
+            let p = b.mul(row.e, scale);
+            let others = b.sub(total, row.e);
+            let rest = row.spread(b, row.rest);
+            let others = b.select(row.top, rest, others);
+            let complement = b.mul(others, scale);
+            let other_targets = others_of(b, t, axes);
+            let push = b.mul(p, other_targets);
+            let pull = b.mul(t, complement);
+            b.sub(push, pull)
+        }
+    }
+}
+
+/// For each target the sum of the others in its row. Next to the largest target the others are summed on their own,
+/// so that a small sum beside a large target is not lost; a one-hot row needs no such care.
+fn others_of(b: &mut Builder, t: NodeId, axes: &[usize]) -> NodeId {
+    let shape = b.ty(t).shape.clone();
+    let total = reduce(b, ReduceOp::Sum, t, axes);
+    let total = b.spread_over(total, &shape, axes);
+    let others = b.sub(total, t);
+    if is_one_hot(b, t) {
+        return others;
+    }
+    let zero = b.full_like(t, 0.0);
+    let one = b.full_like(t, 1.0);
+    let max = reduce(b, ReduceOp::Max, t, axes);
+    let m = b.spread_over(max, &shape, axes);
+    let top = b.compare(CompareOp::Eq, t, m);
+    let tail = b.select(top, zero, t);
+    let tail = reduce(b, ReduceOp::Sum, tail, axes);
+    let ties = b.select(top, one, zero);
+    let ties = reduce(b, ReduceOp::Sum, ties, axes);
+    let one = b.full_like(ties, 1.0);
+    let extra = b.sub(ties, one);
+    let extra = b.mul(extra, max);
+    let beside = b.add(tail, extra);
+    let beside = b.spread_over(beside, &shape, axes);
+    b.select(top, beside, others)
+}
+
+fn is_one_hot(b: &Builder, mut t: NodeId) -> bool {
+    loop {
+        let node = b.graph().node(t);
+        let permutes =
+            matches!(node.op, Op::Cast(_) | Op::Move(MoveOp::Reshape(_) | MoveOp::Transpose(_)));
+        if permutes {
+            t = node.inputs[0];
+        } else {
+            return matches!(node.op, Op::OneHot { .. });
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Nodes of a group as a body.
+
+use super::ops;
+use crate::groups::{Groups, operand_maps};
+use crate::maps::{Map, Merged};
+use crate::plan::Access;
+use eggrad_body::{Body, Lane, Value};
+use eggrad_ir::{DType, Literal, NodeId, Op};
+use std::collections::HashMap;
+
+/// What an access walks over, before buffers are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Arg {
+    /// The value of a node.
+    Value(NodeId),
+    /// The array of an output that holds a copy of a node's value.
+    Output(usize),
+    /// The array of a state that takes a node's value.
+    State(usize),
+    /// A copy of a leaf's value from before the run, for the state with this number.
+    Old(usize),
+}
+
+/// Accesses and arguments of a kernel as they come up.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Accesses {
+    pub(super) list: Vec<Access>,
+    pub(super) args: Vec<Arg>,
+}
+
+impl Accesses {
+    pub(super) fn of(&mut self, arg: Arg, dtype: DType, strides: Vec<usize>) -> usize {
+        let number = self.args.iter().position(|a| *a == arg).unwrap_or_else(|| {
+            self.args.push(arg);
+            self.args.len() - 1
+        });
+        let access = Access { arg: number, dtype, offset: 0, strides };
+        self.list.iter().position(|a| *a == access).unwrap_or_else(|| {
+            self.list.push(access);
+            self.list.len() - 1
+        })
+    }
+}
+
+/// Where the value of a member comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// It is computed here.
+    Here,
+    /// An earlier pass stored it.
+    Memory,
+    /// A scalar of the kernel.
+    Scalar(usize),
+}
+
+/// Emits values of one body.
+pub(super) struct Emitter<'a> {
+    pub(super) groups: &'a Groups<'a>,
+    pub(super) group: usize,
+    pub(super) merged: &'a Merged,
+    pub(super) accesses: &'a mut Accesses,
+    pub(super) source: &'a dyn Fn(NodeId) -> Source,
+    pub(super) body: Body,
+    known: HashMap<(NodeId, Map), Value>,
+}
+
+impl<'a> Emitter<'a> {
+    pub(super) fn new(
+        groups: &'a Groups<'a>,
+        group: usize,
+        merged: &'a Merged,
+        accesses: &'a mut Accesses,
+        source: &'a dyn Fn(NodeId) -> Source,
+    ) -> Emitter<'a> {
+        let known = HashMap::new();
+        Emitter { groups, group, merged, accesses, source, body: Body::new(), known }
+    }
+
+    /// The value of member `id` at its own map.
+    pub(super) fn member(&mut self, id: NodeId) -> Value {
+        self.value(id, self.groups.at[id.index()].clone())
+    }
+
+    /// The value of a reduction's operand.
+    pub(super) fn argument(&mut self, reduction: NodeId) -> Value {
+        let operand = self.groups.graph.node(reduction).inputs[0];
+        self.value(operand, self.groups.arg[reduction.index()].clone())
+    }
+
+    /// Access to the value of `id` at `map`.
+    pub(super) fn access(&mut self, id: NodeId, map: &[usize]) -> usize {
+        let dtype = self.groups.graph.ty(id).dtype;
+        self.accesses.of(Arg::Value(id), dtype, self.merged.apply(map))
+    }
+
+    /// The value of `id` at `map`.
+    pub(super) fn value(&mut self, id: NodeId, map: Map) -> Value {
+        let root = (id, map);
+        let mut stack = vec![root.clone()];
+        while let Some(key) = stack.pop() {
+            if self.known.contains_key(&key) {
+                continue;
+            }
+            if let Some(value) = self.outside(key.0, &key.1) {
+                self.known.insert(key, value);
+                continue;
+            }
+            let (id, map) = &key;
+            let sizes = &self.groups.groups[self.group].sizes;
+            let graph = self.groups.graph;
+            let Ok(operands) = operand_maps(graph, sizes, *id, map, &[]) else {
+                panic!("internal error: the maps of node {} no longer fit", id.0)
+            };
+            let inputs = graph.node(*id).inputs.iter().copied().enumerate();
+            let keys: Vec<(NodeId, Map)> = inputs
+                .map(|(i, input)| self.groups.operand(*id, i, input))
+                .zip(operands.maps.iter().cloned())
+                .collect();
+            // A gather reads its table itself.
+            let first = usize::from(matches!(graph.node(*id).op, Op::Gather { .. }));
+            let missing: Vec<_> =
+                keys[first..].iter().filter(|k| !self.known.contains_key(*k)).cloned().collect();
+            if missing.is_empty() {
+                let args: Vec<Value> = keys[first..].iter().map(|k| self.known[k]).collect();
+                let position = operands.position.map(|p| self.merged.apply(&p));
+                let value = if first == 1 {
+                    self.gather(key.0, &keys[0], args[0])
+                } else {
+                    self.apply(key.0, &args, position)
+                };
+                self.known.insert(key, value);
+            } else {
+                stack.push(key);
+                stack.extend(missing.into_iter().rev());
+            }
+        }
+        self.known[&root]
+    }
+
+    /// A value that is not computed in this body.
+    fn outside(&mut self, id: NodeId, map: &[usize]) -> Option<Value> {
+        let groups = self.groups;
+        let dtype = groups.graph.ty(id).dtype;
+        let lane = ops::lane(dtype);
+        if groups.home[id.index()] == Some(self.group) && groups.solid[id.index()] {
+            match (self.source)(id) {
+                Source::Here => return None,
+                Source::Memory => {}
+                Source::Scalar(index) => {
+                    let value = self.body.scalar(index as u16, lane);
+                    return Some(ops::wrapped(&mut self.body, dtype, value));
+                }
+            }
+        } else if !groups.solid[id.index()] && !groups.is_leaf(id) {
+            return None;
+        }
+        let access = self.access(id, map);
+        Some(self.body.load(access as u16, lane))
+    }
+
+    fn gather(&mut self, id: NodeId, table: &(NodeId, Map), index: Value) -> Value {
+        let graph = self.groups.graph;
+        let node = graph.node(id);
+        let Op::Gather { batch } = node.op else { panic!("internal error: not a gather") };
+        let dims = graph.ty(node.inputs[0]).shape.dims();
+        let stride: usize = dims[batch + 1..].iter().product();
+        let access = self.access(table.0, &table.1);
+        let lane = ops::lane(node.ty.dtype);
+        self.body.load_at(access as u16, lane, index, dims[batch] as u32, stride as u32)
+    }
+
+    fn apply(&mut self, id: NodeId, args: &[Value], position: Option<Map>) -> Value {
+        let graph = self.groups.graph;
+        let node = graph.node(id);
+        let dtype = node.ty.dtype;
+        let sizes = &self.merged.sizes;
+        let body = &mut self.body;
+        match &node.op {
+            Op::Const(dtype, literal) => constant(body, *dtype, *literal),
+            Op::Unary(op) => ops::unary(body, *op, dtype, args[0]),
+            Op::Binary(op) => ops::binary(body, *op, dtype, args[0], args[1]),
+            Op::Compare(op) => ops::compare(body, *op, args[0], args[1]),
+            Op::Select => body.select(args[0], args[1], args[2]),
+            Op::Cast(to) => ops::cast(body, graph.ty(node.inputs[0]).dtype, *to, args[0]),
+            Op::Move(_) => args[0],
+            Op::Iota { dtype, .. } => {
+                let position = position.unwrap_or_default();
+                ops::position(body, *dtype, sizes, &position)
+            }
+            Op::OneHot { .. } => {
+                let wide = body.lane(args[0]) == Lane::I64;
+                let index = if wide { DType::I64 } else { DType::I32 };
+                let class = ops::position(body, index, sizes, &position.unwrap_or_default());
+                let label = body.convert(ops::lane(index), args[0]);
+                let hit = body.eq(label, class);
+                if dtype == DType::Bool {
+                    return hit;
+                }
+                let lane = ops::lane(dtype);
+                let (one, zero) = (body.konst(lane, 1.0), body.konst(lane, 0.0));
+                body.select(hit, one, zero)
+            }
+            Op::Input(_)
+            | Op::State(_)
+            | Op::Data(_)
+            | Op::Size { .. }
+            | Op::Mark(_)
+            | Op::Reduce(..)
+            | Op::Softmax(..)
+            | Op::CrossEntropy(..)
+            | Op::Dot(_)
+            | Op::Gather { .. }
+            | Op::ScatterAdd { .. }
+            | Op::Grad => {
+                panic!("internal error: `{}` is no part of a body", node.op.name())
+            }
+        }
+    }
+}
+
+fn constant(body: &mut Body, dtype: DType, literal: Literal) -> Value {
+    match (literal, ops::lane(dtype)) {
+        (Literal::Int(value), lane @ (Lane::I32 | Lane::I64)) => body.int(lane, value),
+        (literal, lane) => body.konst(lane, literal.as_f64()),
+    }
+}

@@ -1,0 +1,121 @@
+//! One elementwise op as instructions.
+
+use eggrad_body::{BinaryInst, Body, CompareInst, Lane, Value};
+use eggrad_ir::{BinaryOp, CompareOp, DType, UnaryOp};
+
+/// Lane that holds elements of `dtype`.
+pub(crate) fn lane(dtype: DType) -> Lane {
+    match dtype {
+        DType::F32 => Lane::F32,
+        DType::F64 => Lane::F64,
+        DType::I32 | DType::U8 => Lane::I32,
+        DType::I64 => Lane::I64,
+        DType::Bool => Lane::Mask,
+    }
+}
+
+/// `x` as an element of `dtype`: what was computed in a wider lane wraps.
+pub(super) fn wrapped(body: &mut Body, dtype: DType, x: Value) -> Value {
+    match dtype {
+        DType::U8 => {
+            let low = body.int(Lane::I32, 255);
+            body.and(x, low)
+        }
+        DType::F32 | DType::F64 | DType::I32 | DType::I64 | DType::Bool => x,
+    }
+}
+
+pub(super) fn unary(body: &mut Body, op: UnaryOp, dtype: DType, x: Value) -> Value {
+    let y = match op {
+        UnaryOp::Neg => body.neg(x),
+        UnaryOp::Abs => body.abs(x),
+        UnaryOp::Sign => body.sign(x),
+        UnaryOp::Square => body.square(x),
+        UnaryOp::Sqrt => body.sqrt(x),
+        UnaryOp::Rsqrt => body.rsqrt(x),
+        UnaryOp::Recip => body.recip(x),
+        UnaryOp::Exp => body.exp(x),
+        UnaryOp::Expm1 => body.expm1(x),
+        UnaryOp::Log => body.log(x),
+        UnaryOp::Log1p => body.log1p(x),
+        UnaryOp::Tanh => body.tanh(x),
+        UnaryOp::Sigmoid => body.sigmoid(x),
+        UnaryOp::Softplus => body.softplus(x),
+        UnaryOp::Relu => body.relu(x),
+        UnaryOp::Not => body.not(x),
+    };
+    wrapped(body, dtype, y)
+}
+
+pub(super) fn binary(body: &mut Body, op: BinaryOp, dtype: DType, a: Value, b: Value) -> Value {
+    let y = match op {
+        BinaryOp::Add => body.add(a, b),
+        BinaryOp::Sub => body.sub(a, b),
+        BinaryOp::Mul => body.mul(a, b),
+        BinaryOp::Div => body.div(a, b),
+        BinaryOp::Maximum => body.maximum(a, b),
+        BinaryOp::Minimum => body.minimum(a, b),
+        BinaryOp::And => body.binary(BinaryInst::And, a, b),
+        BinaryOp::Or => body.binary(BinaryInst::Or, a, b),
+    };
+    wrapped(body, dtype, y)
+}
+
+pub(super) fn compare(body: &mut Body, op: CompareOp, a: Value, b: Value) -> Value {
+    let inst = match op {
+        CompareOp::Eq => CompareInst::Eq,
+        CompareOp::Ne => CompareInst::Ne,
+        CompareOp::Lt => CompareInst::Lt,
+        CompareOp::Le => CompareInst::Le,
+        CompareOp::Gt => CompareInst::Gt,
+        CompareOp::Ge => CompareInst::Ge,
+    };
+    // Truth values compare as numbers.
+    let number = |body: &mut Body, x: Value| match body.lane(x) {
+        Lane::Mask => body.convert(Lane::I32, x),
+        Lane::F32 | Lane::F64 | Lane::I32 | Lane::I64 => x,
+    };
+    let (a, b) = (number(body, a), number(body, b));
+    body.compare(inst, a, b)
+}
+
+/// `x`, of element type `from`, as `to`: floats to integers truncate and saturate, integers wrap.
+pub(super) fn cast(body: &mut Body, from: DType, to: DType, x: Value) -> Value {
+    match (from, to) {
+        (DType::F32 | DType::F64, DType::U8) => {
+            let x = body.convert(Lane::I32, x);
+            let (least, most) = (body.int(Lane::I32, 0), body.int(Lane::I32, 255));
+            let x = body.max(x, least);
+            body.min(x, most)
+        }
+        _ => {
+            let y = body.convert(lane(to), x);
+            wrapped(body, to, y)
+        }
+    }
+}
+
+/// The integer linear form `sum(steps[d] * index d)` over loops of `sizes`, as an element of `dtype`.
+pub(super) fn position(body: &mut Body, dtype: DType, sizes: &[usize], steps: &[usize]) -> Value {
+    let most: usize = sizes.iter().zip(steps).map(|(n, s)| (n - 1) * s).sum();
+    let narrow = i32::try_from(most).is_ok();
+    let index = match dtype {
+        DType::F32 | DType::I32 | DType::U8 | DType::Bool if narrow => Lane::I32,
+        _ => Lane::I64,
+    };
+    let mut sum = None;
+    for (dim, &step) in steps.iter().enumerate().filter(|(_, s)| **s > 0) {
+        let mut term = body.index(dim as u16, index);
+        if step > 1 {
+            let step = body.int(index, step as i64);
+            term = body.mul(term, step);
+        }
+        sum = Some(match sum {
+            Some(sum) => body.add(sum, term),
+            None => term,
+        });
+    }
+    let sum = sum.unwrap_or_else(|| body.int(index, 0));
+    let y = body.convert(lane(dtype), sum);
+    wrapped(body, dtype, y)
+}
