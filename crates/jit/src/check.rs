@@ -151,8 +151,7 @@ fn check_kernel(plan: &Plan, kernel: &Kernel) -> Result<(), String> {
                 "an operand moves along both sides"
             );
             let lane = lane_of(k.a.dtype);
-            let numbers = lane != Lane::Mask && k.a.dtype != DType::U8;
-            ensure!(numbers && k.a.dtype == k.b.dtype, "operands of unfit types");
+            ensure!(lane != Lane::Mask && lane == lane_of(k.b.dtype), "operands of unfit types");
             let at = Loops::new(plan, kernel, &k.accesses, &k.batch, &[k.m, k.n, 1]);
             at.check_accesses()?;
             at.check_body(&k.epilogue, &[lane], &k.stores)?;

@@ -13,7 +13,6 @@ use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{FuncId, Module, ModuleError, default_libcall_names};
 use eggrad_schedule::{ALIGN, KernelKind, Place, Plan};
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Which instructions may be used.
@@ -74,10 +73,9 @@ pub struct CompileReport {
 /// # Errors
 /// [`JitError::Unsupported`] and [`JitError::Memory`] say what this machine lacks. The rest are bugs:
 /// [`JitError::Plan`] of the scheduler, [`JitError::Internal`] of this crate.
-pub fn compile(plan: impl Into<Arc<Plan>>, config: &JitConfig) -> Result<Executable, JitError> {
+pub fn compile(plan: &Plan, config: &JitConfig) -> Result<Executable, JitError> {
     let started = Instant::now();
-    let plan: Arc<Plan> = plan.into();
-    check(&plan).map_err(JitError::Plan)?;
+    check(plan).map_err(JitError::Plan)?;
     let isa = target(config)?;
     let fma = has_fma(&isa);
     let mut builder = ModuleBuilder::new(isa, fma, config);
@@ -121,7 +119,7 @@ pub fn compile(plan: impl Into<Arc<Plan>>, config: &JitConfig) -> Result<Executa
         (guard.after, sources.len() - 1)
     });
     report.time = started.elapsed();
-    Ok(Executable::new(plan, machine, entries, sources, guard, constants.finish(), report))
+    Ok(Executable::new(plan.clone(), machine, entries, sources, guard, constants.finish(), report))
 }
 
 /// Positions of the loop that a kernel's `begin` and `end` count.

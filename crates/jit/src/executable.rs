@@ -60,7 +60,7 @@ pub(crate) enum Source {
 
 /// A compiled plan. May be shared by threads, each with its own [`Workspace`].
 pub struct Executable {
-    plan: Arc<Plan>,
+    plan: Plan,
     entries: Vec<Entry>,
     /// Every kernel's arguments, each followed by its table of constants; at last the guarded value.
     sources: Vec<Source>,
@@ -110,7 +110,7 @@ pub struct SharedStates<'a> {
 
 impl Executable {
     pub(crate) fn new(
-        plan: Arc<Plan>,
+        plan: Plan,
         machine: Machine,
         entries: Vec<Entry>,
         sources: Vec<Source>,
@@ -206,7 +206,7 @@ impl Executable {
         if !Arc::ptr_eq(&workspace.identity, &self.identity) {
             return Err(RunError::ForeignWorkspace);
         }
-        let plan = &*self.plan;
+        let plan = &self.plan;
         check_count(Role::Input, plan.inputs.len(), inputs.len())?;
         check_count(Role::Output, plan.outputs.len(), outputs.len())?;
         check_count(Role::State, plan.states.len(), states.map.len())?;

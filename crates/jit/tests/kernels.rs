@@ -461,7 +461,7 @@ fn products() {
     for (m, n, k) in sizes {
         for la in layouts {
             for lb in layouts {
-                for dtype in [DType::F32, DType::F64, DType::I32, DType::I64] {
+                for dtype in [DType::F32, DType::F64, DType::I32, DType::I64, DType::U8] {
                     for end in [Epilogue::None, Epilogue::Bias, Epilogue::Heavy, Epilogue::Mixed] {
                         if end == Epilogue::Heavy && !dtype.is_float() {
                             continue;

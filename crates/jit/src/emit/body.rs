@@ -1,54 +1,11 @@
 //! A body at a place of the loops: which of its instructions are needed, on how many lanes, and their code.
 
-use crate::emit::func::{Gen, Pos, Ptr};
-use crate::emit::inst::{Shape, bitcast_flags};
-use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::types::{F64, F64X2, I32, I64, I64X2};
-use cranelift_codegen::ir::{BlockArg, InstBuilder, Value as Reg};
-use eggrad_body::{BinaryInst, Body, Inst, Lane, Value};
-use eggrad_ir::DType;
+use crate::emit::func::Gen;
+use crate::emit::inst::Shape;
+use crate::emit::memory::Site;
+use cranelift_codegen::ir::{InstBuilder, Value as Reg};
+use eggrad_body::{Body, Inst, Lane, Value};
 use eggrad_schedule::{Access, AddAt, Store};
-
-/// What a body works on: a place in the loops of its kernel.
-#[derive(Clone)]
-pub(crate) struct Site<'k> {
-    /// The kernel's accesses.
-    pub(crate) accesses: &'k [Access],
-    /// For each, the address of the element at `positions`.
-    pub(crate) ptrs: Vec<Ptr>,
-    /// Position along each loop dimension; that along `dim` is where the first lane stands.
-    pub(crate) positions: Vec<Pos>,
-    /// The dimension along which lanes lie.
-    pub(crate) dim: usize,
-    /// Results of earlier phases: scalars, or one for each lane.
-    pub(crate) scalars: Vec<Reg>,
-}
-
-impl<'k> Site<'k> {
-    /// Elements of access `access` between neighbouring lanes.
-    pub(crate) fn stride(&self, access: usize) -> usize {
-        self.accesses[access].strides[self.dim]
-    }
-
-    /// The place `pos + by` further along `dim`.
-    pub(crate) fn at(&self, g: &mut Gen<'_>, pos: Pos, by: usize) -> Site<'k> {
-        let mut positions = self.positions.clone();
-        let here = g.pos_add(positions[self.dim], pos);
-        positions[self.dim] = g.pos_plus(here, by as i64);
-        let mut ptrs = self.ptrs.clone();
-        for (access, ptr) in self.accesses.iter().zip(&mut ptrs) {
-            let bytes = stride_bytes(access, self.dim);
-            *ptr = g.advance(*ptr, pos, bytes).plus((by as i64).wrapping_mul(bytes));
-        }
-        let scalars = self.scalars.clone();
-        Site { accesses: self.accesses, ptrs, positions, dim: self.dim, scalars }
-    }
-}
-
-/// Bytes between neighbours along dimension `dim`.
-pub(crate) fn stride_bytes(access: &Access, dim: usize) -> i64 {
-    (access.strides[dim] as i64).wrapping_mul(access.dtype.bytes() as i64)
-}
 
 /// A body with what is known about it before code is written.
 pub(crate) struct Code<'k> {
@@ -211,11 +168,11 @@ impl<'k> Code<'k> {
         let shape = self.shape;
         let lane_of = |v: Value| self.body.lane(v);
         match self.body.insts()[inst] {
-            Inst::Load { access, lane } => self.load(g, site, access.into(), lane, by, lanes),
+            Inst::Load { access, lane } => site.load(g, shape, (access.into(), lane), by, lanes),
             Inst::LoadAt { access, lane, index, size, stride } => {
                 let at = self.operand(g, values, index);
                 let at = g.convert(Shape::SCALAR, lane_of(index), Lane::I64, at);
-                self.load_at(g, site, access.into(), lane, at, size, stride)
+                site.load_at(g, (access.into(), lane), at, size, stride)
             }
             Inst::Scalar { index, lane } => {
                 let value = site.scalars[usize::from(index)];
@@ -274,93 +231,6 @@ impl<'k> Code<'k> {
         }
     }
 
-    fn load(
-        &self,
-        g: &mut Gen<'_>,
-        site: &Site<'_>,
-        access: usize,
-        lane: Lane,
-        by: usize,
-        lanes: usize,
-    ) -> Reg {
-        let (shape, stride) = (self.shape, site.stride(access));
-        let dtype = site.accesses[access].dtype;
-        let step = stride_bytes(&site.accesses[access], site.dim);
-        let ptr = site.ptrs[access].plus((by as i64).wrapping_mul(step));
-        if !shape.is_vector() || stride == 0 {
-            let element = g.load_element(dtype, ptr);
-            return g.splat(shape, lane, element);
-        }
-        let whole = stride == 1 && lanes == shape.lanes;
-        match dtype {
-            DType::F32 | DType::F64 | DType::I32 | DType::I64 if whole => {
-                return g.load(shape.ty(lane), ptr);
-            }
-            DType::U8 | DType::Bool if whole && shape.width == 4 => {
-                let four = g.load(I32, ptr);
-                let ints = g.widen_bytes(four);
-                return g.convert(shape, Lane::I32, lane, ints);
-            }
-            DType::F32 | DType::F64 | DType::I32 | DType::I64 | DType::U8 | DType::Bool => {}
-        }
-        let pair = stride == 1 && lanes >= 2 && shape.lanes == 4 && dtype.bytes() == 4;
-        let mut vector = None;
-        if pair {
-            let two = g.load(F64, ptr);
-            let two = g.b.ins().scalar_to_vector(F64X2, two);
-            vector = Some(g.b.ins().bitcast(shape.ty(lane), bitcast_flags(), two));
-        }
-        for j in if pair { 2 } else { 0 }..lanes {
-            let element = g.load_element(dtype, ptr.plus(step.wrapping_mul(j as i64)));
-            vector = Some(g.insert(shape, lane, vector, element, j));
-        }
-        vector.unwrap_or_else(|| g.constant(shape, lane, 0))
-    }
-
-    /// The address of an element and whether `at` is inside; outside, the address is that of index 0.
-    fn indexed(
-        g: &mut Gen<'_>,
-        site: &Site<'_>,
-        access: usize,
-        at: Reg,
-        size: u32,
-        stride: u32,
-    ) -> (Reg, Ptr) {
-        let size = g.b.ins().iconst(I64, i64::from(size));
-        let inside = g.b.ins().icmp(IntCC::UnsignedLessThan, at, size);
-        let bytes = i64::from(stride) * site.accesses[access].dtype.bytes() as i64;
-        let ptr = g.advance(site.ptrs[access], Pos::Dyn(at), bytes);
-        (inside, ptr)
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "an instruction's fields and where it stands")]
-    fn load_at(
-        &self,
-        g: &mut Gen<'_>,
-        site: &Site<'_>,
-        access: usize,
-        lane: Lane,
-        at: Reg,
-        size: u32,
-        stride: u32,
-    ) -> Reg {
-        let outside = match lane {
-            Lane::F32 => f32::NAN.to_bits().into(),
-            Lane::F64 => f64::NAN.to_bits(),
-            Lane::I32 | Lane::I64 | Lane::Mask => 0,
-        };
-        let outside = g.constant(Shape::SCALAR, lane, outside);
-        let (inside, ptr) = Code::indexed(g, site, access, at, size, stride);
-        let [there, after] = [(); 2].map(|()| g.b.create_block());
-        let result = g.b.append_block_param(after, Shape::SCALAR.ty(lane));
-        g.b.ins().brif(inside, there, &[], after, &[BlockArg::from(outside)]);
-        g.b.switch_to_block(there);
-        let element = g.load_element(site.accesses[access].dtype, ptr);
-        g.b.ins().jump(after, &[BlockArg::from(element)]);
-        g.b.switch_to_block(after);
-        result
-    }
-
     /// Writes the stores of `count` copies, position by position.
     pub(crate) fn stores(&self, g: &mut Gen<'_>, site: &Site<'_>, copies: &Copies, lanes: usize) {
         let count = copies.0.len();
@@ -368,80 +238,17 @@ impl<'k> Code<'k> {
             let lanes = if copy + 1 == count { lanes } else { self.shape.lanes };
             for store in self.stores {
                 let value = self.value(g, copies, copy, store.value);
+                let (access, lane) = (store.access, self.body.lane(store.value));
+                let by = copy * self.shape.lanes;
                 match store.add_at {
-                    None => self.store(g, site, store, value, copy * self.shape.lanes, lanes),
+                    None => site.store(g, self.shape, (access, lane), value, by, lanes),
                     Some(add) => {
                         let at = self.value(g, copies, copy, add.index);
                         let at = g.convert(Shape::SCALAR, self.body.lane(add.index), Lane::I64, at);
-                        self.add_at(g, site, store, add, value, at);
+                        site.add_at(g, (access, lane), value, at, add.size, add.stride);
                     }
                 }
             }
         }
-    }
-
-    fn store(
-        &self,
-        g: &mut Gen<'_>,
-        site: &Site<'_>,
-        store: &Store,
-        value: Reg,
-        by: usize,
-        lanes: usize,
-    ) {
-        let shape = self.shape;
-        let (dtype, lane) = (site.accesses[store.access].dtype, self.body.lane(store.value));
-        let step = stride_bytes(&site.accesses[store.access], site.dim);
-        let stride = site.stride(store.access);
-        let ptr = site.ptrs[store.access].plus((by as i64).wrapping_mul(step));
-        if !shape.is_vector() {
-            return g.store_element(dtype, value, ptr);
-        }
-        let whole = stride == 1 && lanes == shape.lanes;
-        match dtype {
-            DType::F32 | DType::F64 | DType::I32 | DType::I64 if whole => {
-                return g.store(value, ptr);
-            }
-            DType::U8 | DType::Bool if whole && shape.width == 4 => {
-                let mask = if dtype == DType::U8 { 0xff } else { 1 };
-                let four = g.narrow_bytes(value, mask);
-                return g.store(four, ptr);
-            }
-            DType::F32 | DType::F64 | DType::I32 | DType::I64 | DType::U8 | DType::Bool => {}
-        }
-        let pair = stride == 1 && lanes >= 2 && shape.lanes == 4 && dtype.bytes() == 4;
-        if pair {
-            let two = g.b.ins().bitcast(I64X2, bitcast_flags(), value);
-            let two = g.b.ins().extractlane(two, 0);
-            g.store(two, ptr);
-        }
-        // At stride 0 the last position's value stays.
-        let first = if pair { 2 } else { 0 };
-        for j in if stride == 0 { lanes - 1 } else { first }..lanes {
-            let element = g.extract(shape, lane, value, j);
-            g.store_element(dtype, element, ptr.plus(step.wrapping_mul(j as i64)));
-        }
-    }
-
-    fn add_at(
-        &self,
-        g: &mut Gen<'_>,
-        site: &Site<'_>,
-        store: &Store,
-        add: AddAt,
-        value: Reg,
-        at: Reg,
-    ) {
-        let (inside, ptr) = Code::indexed(g, site, store.access, at, add.size, add.stride);
-        let [there, after] = [(); 2].map(|()| g.b.create_block());
-        g.b.ins().brif(inside, there, &[], after, &[]);
-        g.b.switch_to_block(there);
-        let dtype = site.accesses[store.access].dtype;
-        let before = g.load_element(dtype, ptr);
-        let lane = self.body.lane(store.value);
-        let sum = g.binary(Shape::SCALAR, BinaryInst::Add, lane, before, value);
-        g.store_element(dtype, sum, ptr);
-        g.b.ins().jump(after, &[]);
-        g.b.switch_to_block(after);
     }
 }

@@ -1,8 +1,9 @@
 //! Column kernels: each position of the innermost loop has its own accumulator, which walks down the reduced loops.
 
-use crate::emit::body::{Code, Site, stride_bytes};
+use crate::emit::body::Code;
 use crate::emit::fold::identity;
 use crate::emit::func::{Gen, Pos};
+use crate::emit::memory::{Site, stride_bytes};
 use crate::emit::row::{close_outer, open_outer, start};
 use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{InstBuilder, Value as Reg};

@@ -5,6 +5,7 @@ mod column;
 mod fold;
 mod func;
 mod inst;
+mod memory;
 mod product;
 mod row;
 

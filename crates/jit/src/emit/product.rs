@@ -1,10 +1,11 @@
 //! Matrix products: tiles of the result are accumulated in registers while both operands are walked along `k`.
 
-use crate::emit::body::{Code, Site, stride_bytes};
+use crate::emit::body::Code;
 use crate::emit::func::{Gen, Pos, Ptr};
 use crate::emit::inst::{Shape, bitcast_flags};
+use crate::emit::memory::{Run, Site, stride_bytes};
 use crate::emit::row::{close_outer, open_outer, start};
-use cranelift_codegen::ir::types::{F64, F64X2, I8X16};
+use cranelift_codegen::ir::types::I8X16;
 use cranelift_codegen::ir::{InstBuilder, Value as Reg};
 use eggrad_body::Lane;
 use eggrad_schedule::ProductKernel;
@@ -52,8 +53,11 @@ pub(crate) fn emit(g: &mut Gen<'_>, k: &ProductKernel, begin: Reg, end: Reg) {
     }
     let inline = epilogue.shape == shape && epilogue.size() <= INLINE_EPILOGUE;
     let strides = &k.b.strides;
-    let transpose =
-        shape.lanes == 4 && strides[n_dim] != 1 && strides[n_dim + 1] == 1 && k.k >= UNROLL;
+    let transpose = shape.lanes == 4
+        && k.b.dtype.bytes() == 4
+        && strides[n_dim] != 1
+        && strides[n_dim + 1] == 1
+        && k.k >= UNROLL;
     let tile = if transpose {
         (k.m.min(TRANSPOSED_TILE.0), TRANSPOSED_TILE.1)
     } else {
@@ -267,26 +271,8 @@ impl<'k> Product<'k> {
         let (shape, n) = (self.shape, self.m_dim() + 1);
         let step = stride_bytes(&self.k.b, n);
         let b = b.plus(step.wrapping_mul((vector * shape.lanes) as i64));
-        let contiguous = self.k.b.strides[n] == 1;
-        if contiguous && lanes == shape.lanes {
-            return g.load(shape.ty(self.lane), b);
-        }
-        if !shape.is_vector() || self.k.b.strides[n] == 0 {
-            let element = g.load_element(self.k.b.dtype, b);
-            return g.splat(shape, self.lane, element);
-        }
-        let mut result = None;
-        let pair = contiguous && shape.lanes == 4 && lanes >= 2;
-        if pair {
-            let two = g.load(F64, b);
-            let two = g.b.ins().scalar_to_vector(F64X2, two);
-            result = Some(g.b.ins().bitcast(shape.ty(self.lane), bitcast_flags(), two));
-        }
-        for j in if pair { 2 } else { 0 }..lanes {
-            let element = g.load_element(self.k.b.dtype, b.plus(step.wrapping_mul(j as i64)));
-            result = Some(g.insert(shape, self.lane, result, element, j));
-        }
-        result.unwrap_or_else(|| g.constant(shape, self.lane, 0))
+        let run = Run { dtype: self.k.b.dtype, stride: self.k.b.strides[n], lanes };
+        g.load_run(shape, self.lane, b, run)
     }
 
     /// Vector `vector` of the right operand at each of four steps, where neighbours in memory are neighbours along `k`.

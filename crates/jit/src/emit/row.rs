@@ -1,9 +1,10 @@
 //! Row kernels: loops around rows, each worked on in phases.
 
-use crate::emit::body::{Code, Site, stride_bytes};
+use crate::emit::body::Code;
 use crate::emit::fold::identity;
 use crate::emit::func::{Gen, Loop, Pos, Ptr};
 use crate::emit::inst::scalar_type;
+use crate::emit::memory::{Site, stride_bytes};
 use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{InstBuilder, Value as Reg};
 use eggrad_body::{Body, Lane};

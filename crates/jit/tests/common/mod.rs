@@ -115,7 +115,7 @@ pub(crate) fn run(executable: &Executable, args: &mut [Arg]) {
 #[track_caller]
 pub(crate) fn check(what: &str, kind: KernelKind, args: &[Arg]) -> Vec<Arg> {
     let config = JitConfig { verifier: true, listing: true, ..JitConfig::default() };
-    let executable = match compile(plan(&kind, args), &config) {
+    let executable = match compile(&plan(&kind, args), &config) {
         Ok(executable) => executable,
         Err(error) => panic!("{what}: {error}"),
     };
