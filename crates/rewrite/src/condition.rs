@@ -26,6 +26,8 @@ conditions! {
     Subset = "subset", 2;
     /// Both have the same axes.
     SameAxes = "same_axes", 2;
+    /// The first has fewer axes than the second, and no other ones.
+    Smaller = "smaller", 2;
     /// Over the first, which both tensors have, the product is a contraction: one has an axis the other has not.
     Contracts = "contracts", 3;
     /// No element is 0.
@@ -82,6 +84,7 @@ impl Condition {
             Asks::Disjoint => set(0).disjoint(&set(1)),
             Asks::Subset => set(0).subset(&set(1)),
             Asks::SameAxes => set(0) == set(1),
+            Asks::Smaller => set(0) != set(1) && set(0).subset(&set(1)),
             Asks::Contracts => {
                 let (over, a, b) = (set(0), set(1), set(2));
                 over.subset(&a) && over.subset(&b) && a != b

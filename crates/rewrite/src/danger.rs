@@ -24,7 +24,6 @@ fn unary_danger(op: UnaryOp, x: &Facts) -> Option<(Weight, &'static str)> {
         }
         UnaryOp::Log => (x.low <= 0.0).then_some("the operand can reach 0"),
         UnaryOp::Log1p => (x.low <= -1.0).then_some("the operand can reach -1"),
-        UnaryOp::Sqrt => (x.low < 0.0).then_some("the operand can be negative"),
         UnaryOp::Rsqrt => (x.low <= 0.0).then_some("the operand can reach 0"),
         UnaryOp::Recip => {
             (x.low <= 0.0 && x.high >= 0.0).then_some("the operand can be 0")
@@ -33,6 +32,7 @@ fn unary_danger(op: UnaryOp, x: &Facts) -> Option<(Weight, &'static str)> {
         | UnaryOp::Abs
         | UnaryOp::Sign
         | UnaryOp::Square
+        | UnaryOp::Sqrt
         | UnaryOp::Tanh
         | UnaryOp::Sigmoid
         | UnaryOp::Softplus

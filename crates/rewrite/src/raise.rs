@@ -3,6 +3,7 @@
 use crate::axes::{Axis, AxisSet, Naming, name_axes, reshape_groups};
 use crate::build::{add, axes_leaf, constant, expand_to, make, rename, sum, type_leaf};
 use crate::facts::{Context, Egraph};
+use crate::interval::dtype_bounds;
 use crate::language::{Head, Opaque, Term};
 use crate::rational::Rational;
 use egg::Id;
@@ -132,15 +133,14 @@ impl Raiser<'_> {
         add(&mut self.egraph, Head::Opaque(number), operands)
     }
 
-    /// What is promised of a leaf.
+    /// What is promised of a leaf. Counters stay far from the ends of their type.
     fn range(&self, node: &Node) -> Option<(f64, f64)> {
-        match node.op {
-            Op::Input(i) => self.graph.inputs()[i].range,
-            Op::State(i) if self.graph.states()[i].kind == StateKind::Counter => {
-                Some((0.0, f64::INFINITY))
-            }
-            _ => None,
+        if let Op::Input(i) = node.op {
+            return self.graph.inputs()[i].range;
         }
+        let Op::State(i) = node.op else { return None };
+        let counter = self.graph.states()[i].kind == StateKind::Counter;
+        counter.then(|| (0.0, dtype_bounds(node.ty.dtype).1 / 2.0))
     }
 
     fn axes(&mut self, positions: &[usize], names: &[Axis]) -> (AxisSet, Id) {

@@ -23,7 +23,7 @@ pub enum Stop {
 /// Comparison of the result with the input on random data at small sizes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Validation {
-    /// How many times data was drawn.
+    /// How many times data was drawn, without those where rounding decides on which side of a jump a value is.
     pub samples: usize,
     /// The largest difference, relative to the value or to 0.001, whichever is larger.
     pub worst: f64,
