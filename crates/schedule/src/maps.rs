@@ -4,7 +4,7 @@
 //! moves when that loop advances. Reshapes leave such a map alone; transposes and broadcasts take it apart into one
 //! map per axis and put it together again.
 
-use eggrad_ir::{MoveOp, Op, Shape};
+use eggrad_ir::{MoveOp, Shape};
 
 /// Steps of an element number, one for each loop.
 pub(crate) type Map = Vec<usize>;
@@ -171,11 +171,6 @@ impl Merged {
     pub(crate) fn apply(&self, map: &[usize]) -> Map {
         self.loops.iter().map(|l| l.last().map_or(0, |&d| map[d])).collect()
     }
-}
-
-/// The operator's `MoveOp`, if it is a move.
-pub(crate) fn as_move(op: &Op) -> Option<&MoveOp> {
-    if let Op::Move(op) = op { Some(op) } else { None }
 }
 
 #[cfg(test)]

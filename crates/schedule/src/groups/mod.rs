@@ -13,7 +13,7 @@ mod join;
 mod pull;
 mod start;
 
-pub(crate) use pull::{Operands, operand_maps};
+pub(crate) use pull::operand_maps;
 
 use crate::legal::Legal;
 use crate::maps::{Map, split};
@@ -22,6 +22,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Weight of a group beyond which it takes no more nodes; bounds the length of a body.
 const MAX_WEIGHT: usize = 400;
+
+/// Folds of a row kernel that may wait for each other; bounds how often a row is walked.
+const MAX_LEVELS: usize = 6;
 
 /// Nodes that may be computed again for each reader of a lazy one, itself included.
 const MAX_LAZY: usize = 24;
@@ -104,6 +107,8 @@ pub(crate) struct Groups<'g> {
     written: Vec<bool>,
     root: Vec<bool>,
     demanded: BTreeSet<NodeId>,
+    /// The latest group of single numbers.
+    single: Option<usize>,
 }
 
 /// Groups the live nodes of `legal`; without `fuse` each solid node has a group of its own.
@@ -164,13 +169,20 @@ impl<'g> Groups<'g> {
             written,
             root,
             demanded: BTreeSet::new(),
+            single: None,
         }
     }
 
     fn place(&mut self, id: NodeId, fuse: bool) {
         let home = match fuse.then(|| self.join(id)).flatten() {
             Some(home) => home,
-            None => self.start(id),
+            None => {
+                let home = self.start(id);
+                if self.groups[home].sizes.is_empty() && self.groups[home].kind == Kind::Map {
+                    self.single = Some(home);
+                }
+                home
+            }
         };
         if fuse {
             self.absorb_operands(home, id);

@@ -6,7 +6,7 @@ use eggrad_schedule::{EvaluateError, Plan, ScheduleConfig, evaluate, schedule, v
 use eggrad_testkit::assert_close;
 
 /// A tensor's elements, little-endian.
-pub fn bytes(tensor: &Tensor) -> Vec<u8> {
+pub(crate) fn bytes(tensor: &Tensor) -> Vec<u8> {
     match &tensor.data {
         Data::F32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
         Data::F64(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
@@ -18,7 +18,7 @@ pub fn bytes(tensor: &Tensor) -> Vec<u8> {
 }
 
 /// The tensor of type `ty` whose elements are `bytes`.
-pub fn tensor(ty: &TensorType, bytes: &[u8]) -> Tensor {
+pub(crate) fn tensor(ty: &TensorType, bytes: &[u8]) -> Tensor {
     fn words<const N: usize, T>(bytes: &[u8], of: fn([u8; N]) -> T) -> Vec<T> {
         bytes.chunks_exact(N).map(|c| of(c.try_into().expect("whole chunks"))).collect()
     }
@@ -34,7 +34,7 @@ pub fn tensor(ty: &TensorType, bytes: &[u8]) -> Tensor {
 }
 
 /// What a plan leaves behind: outputs, then states.
-pub fn run(
+pub(crate) fn run(
     plan: &Plan,
     inputs: &[Tensor],
     states: &[Tensor],
@@ -49,7 +49,7 @@ pub fn run(
 }
 
 /// Checks the graph's plans, fused and not, against the interpreter; returns the fused one.
-pub fn check(graph: &Graph, inputs: &[Tensor], states: &[Tensor]) -> Plan {
+pub(crate) fn check(graph: &Graph, inputs: &[Tensor], states: &[Tensor]) -> Plan {
     let expected = eggrad_interp::run(graph, inputs, states, Precision::AsWritten)
         .unwrap_or_else(|e| panic!("{e}\n{graph}"));
     let mut last = None;
