@@ -185,7 +185,7 @@ fn has_fma(isa: &OwnedTargetIsa) -> bool {
 }
 
 struct ModuleBuilder {
-    module: JITModule,
+    machine: Machine,
     fma: bool,
     listing: bool,
     scratch: FunctionBuilderContext,
@@ -205,7 +205,7 @@ impl ModuleBuilder {
     fn new(isa: OwnedTargetIsa, fma: bool, config: &JitConfig) -> ModuleBuilder {
         let module = JITModule::new(JITBuilder::with_isa(isa, default_libcall_names()));
         ModuleBuilder {
-            module,
+            machine: Machine::new(module),
             fma,
             listing: config.listing,
             scratch: FunctionBuilderContext::new(),
@@ -218,7 +218,7 @@ impl ModuleBuilder {
     fn function(&mut self, name: &str, kind: &KernelKind, args: usize) -> Result<(), JitError> {
         let started = Instant::now();
         let internal = |what: String| JitError::Internal { kernel: name.to_string(), what };
-        let module = &mut self.module;
+        let module = self.machine.module();
         let mut context = module.make_context();
         context.func.signature.params.extend([AbiParam::new(I64); 3]);
         let config = module.target_config();
@@ -251,15 +251,16 @@ impl ModuleBuilder {
     }
 
     fn finish(self) -> Result<Built, JitError> {
-        let ModuleBuilder { mut module, ids, tables, report, .. } = self;
+        let ModuleBuilder { mut machine, ids, tables, report, .. } = self;
+        let module = machine.module();
         module.finalize_definitions().map_err(|e| JitError::Memory(e.to_string()))?;
         let addresses: Vec<*const u8> =
             ids.iter().map(|&id| module.get_finalized_function(id)).collect();
         let pointers = addresses.into_iter().map(|address| {
             // SAFETY: the address of a finished function that was compiled with this signature and the C calling
-            // convention of the host; `Machine` keeps it alive and owns the module that holds it.
+            // convention of the host, in memory that `machine` owns.
             unsafe { std::mem::transmute::<*const u8, KernelFn>(address) }
         });
-        Ok(Built { pointers: pointers.collect(), machine: Machine::new(module), tables, report })
+        Ok(Built { pointers: pointers.collect(), machine, tables, report })
     }
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// A kernel: its slice of the argument table, and the range of its outermost loop to run.
 pub(crate) type KernelFn = unsafe extern "C" fn(args: *const *mut u8, begin: i64, end: i64);
 
-/// Owner of machine code.
+/// Owner of machine code, also while it is being made.
 pub(crate) struct Machine {
     module: Option<JITModule>,
 }
@@ -21,6 +21,13 @@ pub(crate) struct Machine {
 impl Machine {
     pub(crate) fn new(module: JITModule) -> Machine {
         Machine { module: Some(module) }
+    }
+
+    pub(crate) fn module(&mut self) -> &mut JITModule {
+        match &mut self.module {
+            Some(module) => module,
+            None => panic!("internal error: machine code is used while it is freed"),
+        }
     }
 }
 
@@ -34,9 +41,9 @@ impl Drop for Machine {
     }
 }
 
-// SAFETY: after it was finished, the module is only owned, and freed once by `Drop`; nothing reads or changes it.
+// SAFETY: the module owns everything it points to, and shares nothing with other threads.
 unsafe impl Send for Machine {}
-// SAFETY: as above; no method takes `&self`.
+// SAFETY: as above; `&Machine` gives access to nothing.
 unsafe impl Sync for Machine {}
 
 /// A call of a kernel.
