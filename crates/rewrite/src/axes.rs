@@ -332,9 +332,7 @@ impl Sets {
         for (out, operands) in nodes.into_iter().zip(reads) {
             let operands = operands.into_iter();
             named_reads.push(
-                operands
-                    .map(|o| o.into_iter().map(|x| name(&mut self, x)).collect())
-                    .collect(),
+                operands.map(|o| o.into_iter().map(|x| name(&mut self, x)).collect()).collect(),
             );
             named_nodes.push(out.into_iter().map(|x| name(&mut self, x)).collect());
         }
@@ -353,7 +351,8 @@ mod tests {
 
     #[test]
     fn a_product_names_three_axes() {
-        let n = naming("in x: f32[4, 3]\nin w: f32[3, 2]\n%2 = dot x w, contract [1] [0]\nout y = %2");
+        let n =
+            naming("in x: f32[4, 3]\nin w: f32[3, 2]\n%2 = dot x w, contract [1] [0]\nout y = %2");
         assert_eq!(n.nodes[0], [0, 1]);
         assert_eq!(n.nodes[1], [1, 2]);
         assert_eq!(n.nodes[2], [0, 2]);

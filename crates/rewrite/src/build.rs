@@ -160,8 +160,13 @@ pub(crate) fn make(egraph: &mut Egraph, head: Head, args: &[Id]) -> Option<Id> {
         | Head::Type(_)
         | Head::Const(..)
         | Head::Mark(_)
-        | Head::Iota
         | Head::Opaque(_) => add(egraph, head, args),
+        Head::Iota => {
+            if axes(egraph, args[1]).len() != 1 {
+                return None;
+            }
+            add(egraph, head, args)
+        }
         Head::Unary(_) | Head::Binary(_) | Head::Compare(_) | Head::Select | Head::Cast => {
             elementwise(egraph, head, args)
         }
@@ -238,7 +243,7 @@ pub(crate) fn make(egraph: &mut Egraph, head: Head, args: &[Id]) -> Option<Id> {
         }
         Head::OneHot => {
             let (v, all) = (axes(egraph, args[1]), axes(egraph, args[2]));
-            if !v.disjoint(&all) {
+            if v.len() != 1 || !v.disjoint(&all) {
                 return None;
             }
             let bare = strip(egraph, args[2]);
@@ -248,7 +253,7 @@ pub(crate) fn make(egraph: &mut Egraph, head: Head, args: &[Id]) -> Option<Id> {
         Head::Gather => {
             let v = axes(egraph, args[0]);
             let (t, i) = (axes(egraph, args[1]), axes(egraph, args[2]));
-            if !v.subset(&t) || !v.disjoint(&i) {
+            if v.len() != 1 || !v.subset(&t) || !v.disjoint(&i) {
                 return None;
             }
             let (table, index) = (strip_but(egraph, args[1], &v), strip(egraph, args[2]));
@@ -258,7 +263,7 @@ pub(crate) fn make(egraph: &mut Egraph, head: Head, args: &[Id]) -> Option<Id> {
         Head::ScatterAdd => {
             let (v, s) = (axes(egraph, args[0]), axes(egraph, args[1]));
             let (i, u) = (axes(egraph, args[2]), axes(egraph, args[3]));
-            if !s.subset(&i) || !i.subset(&u) || !v.disjoint(&u) {
+            if v.len() != 1 || !s.subset(&i) || !i.subset(&u) || !v.disjoint(&u) {
                 return None;
             }
             add(egraph, head, args)

@@ -32,6 +32,8 @@ conditions! {
     Contracts = "contracts", 3;
     /// No element is 0.
     NonZero = "nonzero", 1;
+    /// No element is so near 0 that its reciprocal overflows in any float type.
+    Moderate = "moderate", 1;
     /// Every element is above 0.
     Positive = "positive", 1;
     /// Every element is a real number.
@@ -57,8 +59,7 @@ impl Condition {
         let (name, rest) =
             text.split_once('(').ok_or(format!("has a condition `{text}` without operands"))?;
         let inside = rest.strip_suffix(')').ok_or(format!("has an open condition `{text}`"))?;
-        let (asks, arity) =
-            Asks::from_name(name).ok_or(format!("knows no condition `{name}`"))?;
+        let (asks, arity) = Asks::from_name(name).ok_or(format!("knows no condition `{name}`"))?;
         let args: Vec<Var> = inside
             .split(',')
             .map(|a| a.trim().parse())
@@ -90,6 +91,7 @@ impl Condition {
                 over.subset(&a) && over.subset(&b) && a != b
             }
             Asks::NonZero => fact(Facts::is_nonzero),
+            Asks::Moderate => fact(|f| f.low >= 1e-30 || f.high <= -1e-30),
             Asks::Positive => fact(Facts::positive),
             Asks::Finite => fact(|f| f.finite),
             Asks::Constant => fact(|f| f.constant.is_some()),

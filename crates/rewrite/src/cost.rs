@@ -109,7 +109,9 @@ fn binary_class(op: BinaryOp) -> OpClass {
 /// The class of a positional op's work.
 fn opaque_class(op: &Op) -> OpClass {
     match op {
-        Op::Input(_) | Op::State(_) | Op::Const(..) | Op::Data(_) | Op::Size { .. } => OpClass::Free,
+        Op::Input(_) | Op::State(_) | Op::Const(..) | Op::Data(_) | Op::Size { .. } => {
+            OpClass::Free
+        }
         Op::Move(MoveOp::Reshape(_) | MoveOp::Transpose(_) | MoveOp::Broadcast { .. })
         | Op::Mark(_) => OpClass::Move,
         Op::Unary(op) => unary_class(*op),

@@ -25,9 +25,7 @@ fn unary_danger(op: UnaryOp, x: &Facts) -> Option<(Weight, &'static str)> {
         UnaryOp::Log => (x.low <= 0.0).then_some("the operand can reach 0"),
         UnaryOp::Log1p => (x.low <= -1.0).then_some("the operand can reach -1"),
         UnaryOp::Rsqrt => (x.low <= 0.0).then_some("the operand can reach 0"),
-        UnaryOp::Recip => {
-            (x.low <= 0.0 && x.high >= 0.0).then_some("the operand can be 0")
-        }
+        UnaryOp::Recip => (x.low <= 0.0 && x.high >= 0.0).then_some("the operand can be 0"),
         UnaryOp::Neg
         | UnaryOp::Abs
         | UnaryOp::Sign
@@ -44,10 +42,12 @@ fn unary_danger(op: UnaryOp, x: &Facts) -> Option<(Weight, &'static str)> {
 
 /// Whether a class holds a function that comes arbitrarily near a bound, where digits get lost.
 fn saturates(egraph: &Egraph, id: Id) -> bool {
-    egraph[id].nodes.iter().any(|n| match &n.head {
-        Head::Unary(UnaryOp::Exp | UnaryOp::Sigmoid | UnaryOp::Tanh) => true,
-        Head::Softmax(SoftmaxOp::Softmax) => true,
-        _ => false,
+    egraph[id].nodes.iter().any(|n| {
+        matches!(
+            n.head,
+            Head::Unary(UnaryOp::Exp | UnaryOp::Sigmoid | UnaryOp::Tanh)
+                | Head::Softmax(SoftmaxOp::Softmax)
+        )
     })
 }
 
@@ -76,11 +76,9 @@ fn binary_danger(
             };
             (near(a, fb) || near(b, fa)).then_some((CANCELLATION, "the terms can cancel"))
         }
-        BinaryOp::Mul
-        | BinaryOp::Maximum
-        | BinaryOp::Minimum
-        | BinaryOp::And
-        | BinaryOp::Or => None,
+        BinaryOp::Mul | BinaryOp::Maximum | BinaryOp::Minimum | BinaryOp::And | BinaryOp::Or => {
+            None
+        }
     }
 }
 
@@ -90,11 +88,14 @@ pub(crate) fn danger(egraph: &Egraph, term: &Term, class: Id) -> Option<(Weight,
     match &term.head {
         Head::Unary(op) => unary_danger(*op, facts(egraph, term.args[0])),
         Head::Binary(op) => binary_danger(egraph, *op, (term.args[0], term.args[1]), result),
-        Head::Opaque(number) => match egraph.analysis.opaque[*number as usize].op {
-            Op::Unary(op) => unary_danger(op, facts(egraph, term.args[0])),
-            Op::Binary(op) => binary_danger(egraph, op, (term.args[0], term.args[1]), result),
-            _ => None,
-        },
+        Head::Opaque(number) => {
+            let op = &egraph.analysis.opaque[*number as usize].op;
+            if let Op::Unary(op) = op {
+                return unary_danger(*op, facts(egraph, term.args[0]));
+            }
+            let Op::Binary(op) = op else { return None };
+            binary_danger(egraph, *op, (term.args[0], term.args[1]), result)
+        }
         Head::Axes(_)
         | Head::Renaming(_)
         | Head::Type(_)

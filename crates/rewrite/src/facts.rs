@@ -97,9 +97,8 @@ impl Analysis<Term> for Context {
         // No element is above the largest of its row.
         if let (Head::Binary(BinaryOp::Sub), Data::Tensor(facts)) = (&term.head, &mut data) {
             let x = egraph.find(term.args[0]);
-            let largest = |n: &Term| {
-                n.head == Head::Reduce(ReduceOp::Max) && egraph.find(n.args[1]) == x
-            };
+            let largest =
+                |n: &Term| n.head == Head::Reduce(ReduceOp::Max) && egraph.find(n.args[1]) == x;
             if egraph[term.args[1]].nodes.iter().any(largest) {
                 facts.high = facts.high.min(0.0);
             }
@@ -188,11 +187,7 @@ fn dtype_of(data: &Data) -> DType {
 }
 
 /// Facts of one term from those of its operands.
-pub(crate) fn infer<'a>(
-    context: &Context,
-    term: &Term,
-    get: impl Fn(Id) -> &'a Data,
-) -> Data {
+pub(crate) fn infer<'a>(context: &Context, term: &Term, get: impl Fn(Id) -> &'a Data) -> Data {
     let tensor = |i: usize| facts_of(get(term.args[i]));
     let axes = |i: usize| axes_of(get(term.args[i]));
     let sizes = &context.sizes;
@@ -209,9 +204,7 @@ pub(crate) fn infer<'a>(
         },
         Head::Unary(op) => unary_facts(*op, tensor(0)),
         Head::Binary(op) => binary_facts(*op, tensor(0), tensor(1)),
-        Head::Compare(_) => {
-            Facts::unknown(DType::Bool, tensor(0).axes.union(&tensor(1).axes))
-        }
+        Head::Compare(_) => Facts::unknown(DType::Bool, tensor(0).axes.union(&tensor(1).axes)),
         Head::Select => {
             let (a, b) = (tensor(1), tensor(2));
             let axes = tensor(0).axes.union(&a.axes).union(&b.axes);
@@ -342,18 +335,11 @@ fn reduce_facts(op: ReduceOp, x: &Facts, over: &AxisSet, sizes: &[usize]) -> Fac
             let float = x.dtype.is_float();
             let low = if x.nonnegative() && float { 0.0 } else { f64::NEG_INFINITY };
             let finite = facts.finite || x.finite;
-            Facts {
-                finite,
-                nonzero: float && x.is_nonzero(),
-                ..facts.within(low, f64::INFINITY)
-            }
+            Facts { finite, nonzero: float && x.is_nonzero(), ..facts.within(low, f64::INFINITY) }
         }
-        ReduceOp::Max | ReduceOp::Min if some => Facts {
-            constant: None,
-            simplex: None,
-            axes: facts.axes,
-            ..x.clone()
-        },
+        ReduceOp::Max | ReduceOp::Min if some => {
+            Facts { constant: None, simplex: None, axes: facts.axes, ..x.clone() }
+        }
         ReduceOp::Max | ReduceOp::Min => facts,
         ReduceOp::LogSumExp => {
             let (low, high) = (x.low + n.ln(), x.high + n.ln());
@@ -363,11 +349,7 @@ fn reduce_facts(op: ReduceOp, x: &Facts, over: &AxisSet, sizes: &[usize]) -> Fac
 }
 
 /// Facts of a positional op: those of the op where it is elementwise or only moves, else only the type.
-fn opaque_facts<'a>(
-    context: &Context,
-    number: u32,
-    tensor: impl Fn(usize) -> &'a Facts,
-) -> Facts {
+fn opaque_facts<'a>(context: &Context, number: u32, tensor: impl Fn(usize) -> &'a Facts) -> Facts {
     let opaque = &context.opaque[number as usize];
     let unknown = Facts::unknown(opaque.dtype, AxisSet::new(opaque.out.iter().copied()));
     match &opaque.op {

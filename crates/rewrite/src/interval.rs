@@ -49,11 +49,8 @@ fn unless_wrapped(facts: Facts, low: f64, high: f64) -> Facts {
 /// Facts of a unary op.
 pub(crate) fn unary_facts(op: UnaryOp, x: &Facts) -> Facts {
     let fresh = Facts::unknown(x.dtype, x.axes.clone());
-    let known = |f: Facts, finite: bool, nonzero: bool| Facts {
-        finite: finite || f.finite,
-        nonzero,
-        ..f
-    };
+    let known =
+        |f: Facts, finite: bool, nonzero: bool| Facts { finite: finite || f.finite, nonzero, ..f };
     let monotone = |f: fn(f64) -> f64| (f(x.low), f(x.high));
     let (low, high) = (x.low, x.high);
     let largest = low.abs().max(high.abs());
@@ -146,8 +143,8 @@ pub(crate) fn binary_facts(op: BinaryOp, a: &Facts, b: &Facts) -> Facts {
     let integer = a.integer && b.integer;
     let mut facts = match op {
         BinaryOp::Add => {
-            let nonzero = float
-                && ((a.positive() && b.nonnegative()) || (b.positive() && a.nonnegative()));
+            let nonzero =
+                float && ((a.positive() && b.nonnegative()) || (b.positive() && a.nonnegative()));
             let facts = unless_wrapped(fresh, a.low + b.low, a.high + b.high);
             Facts { nonzero, finite: facts.finite || finite, integer, ..facts }
         }
@@ -187,10 +184,7 @@ pub(crate) fn binary_facts(op: BinaryOp, a: &Facts, b: &Facts) -> Facts {
             BinaryOp::Sub => x.sub(y),
             BinaryOp::Mul => x.mul(y),
             BinaryOp::Div => x.div(y),
-            BinaryOp::Maximum
-            | BinaryOp::Minimum
-            | BinaryOp::And
-            | BinaryOp::Or => None,
+            BinaryOp::Maximum | BinaryOp::Minimum | BinaryOp::And | BinaryOp::Or => None,
         },
         _ => None,
     };

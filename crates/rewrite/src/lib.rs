@@ -10,6 +10,8 @@
 
 mod axes;
 mod build;
+#[cfg(test)]
+mod check;
 mod condition;
 mod cost;
 mod danger;

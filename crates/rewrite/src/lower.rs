@@ -36,11 +36,11 @@ pub(crate) fn declare(graph: &Graph, naming: &Naming, sizes: &[usize]) -> Builde
 
 /// Leaf of the input or state that `op` reads in a builder made by [`declare`].
 fn leaf(builder: &Builder, op: &Op) -> Option<NodeId> {
-    match op {
-        Op::Input(i) => Some(builder.graph().inputs()[*i].node),
-        Op::State(i) => Some(builder.graph().states()[*i].read),
-        _ => None,
+    if let Op::Input(i) = op {
+        return Some(builder.graph().inputs()[*i].node);
     }
+    let Op::State(i) = op else { return None };
+    Some(builder.graph().states()[*i].read)
 }
 
 pub(crate) fn shape(axes: &[Axis], sizes: &[usize]) -> Shape {
@@ -194,8 +194,7 @@ impl<'a> Lowerer<'a> {
 
     /// `value` with dimensions in the order `order`, constant along those it has not.
     fn arrange(&mut self, value: &Value, order: &[Axis]) -> NodeId {
-        let present: Vec<Axis> =
-            order.iter().copied().filter(|a| value.axes.contains(a)).collect();
+        let present: Vec<Axis> = order.iter().copied().filter(|a| value.axes.contains(a)).collect();
         let mut node = value.node;
         if present != value.axes {
             let perm = present.iter().map(|a| position(&value.axes, *a)).collect();

@@ -75,11 +75,7 @@ pub struct RewriteConfig {
 
 impl Default for RewriteConfig {
     fn default() -> RewriteConfig {
-        RewriteConfig {
-            semantics: Semantics::Real,
-            limits: Limits::default(),
-            validate: true,
-        }
+        RewriteConfig { semantics: Semantics::Real, limits: Limits::default(), validate: true }
     }
 }
 
@@ -213,19 +209,13 @@ fn choose(graph: &Graph, raised: &Raised, cost: &dyn Cost, limits: &Limits) -> C
 
 impl Chosen {
     /// The chosen graph at the given sizes of axes.
-    fn lower(
-        &self,
-        graph: &Graph,
-        raised: &Raised,
-        sizes: &[usize],
-    ) -> Result<Graph, TypeErrors> {
+    fn lower(&self, graph: &Graph, raised: &Raised, sizes: &[usize]) -> Result<Graph, TypeErrors> {
         let naming = &raised.naming;
         let builder = declare(graph, naming, sizes);
         let Some(order) = self.classes.order(&self.choice) else {
             panic!("internal error: a choice of terms has a cycle")
         };
-        let mut lowerer =
-            Lowerer::new(&raised.egraph, &self.classes, sizes, &self.hints, builder);
+        let mut lowerer = Lowerer::new(&raised.egraph, &self.classes, sizes, &self.hints, builder);
         lowerer.run(&self.choice, &order);
         let mut copier = Copier { graph, naming, sizes, known: HashMap::new() };
         let roots: Vec<NodeId> = graph.roots().collect();

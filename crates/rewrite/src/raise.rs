@@ -23,8 +23,7 @@ pub(crate) struct Raised {
 /// Raises `graph`, which holds no `grad`.
 pub(crate) fn raise(graph: &Graph) -> Raised {
     let naming = name_axes(graph);
-    let context =
-        Context { sizes: naming.sizes.clone(), log: Some(vec![]), ..Context::default() };
+    let context = Context { sizes: naming.sizes.clone(), log: Some(vec![]), ..Context::default() };
     let mut raiser = Raiser {
         graph,
         naming,

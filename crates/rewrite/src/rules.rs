@@ -98,6 +98,7 @@ pub(crate) enum Attribute {
 pub(crate) struct Rule {
     pub(crate) name: String,
     pub(crate) class: RuleClass,
+    #[cfg_attr(not(test), expect(dead_code, reason = "the check of rules draws terms from it"))]
     pub(crate) left: Expr,
     /// What becomes equal to `right`, when that is not the left side.
     pub(crate) equal: Option<Expr>,
@@ -260,9 +261,7 @@ impl Rule {
         numbers: &[(Var, Rational)],
         subst: &Subst,
     ) -> bool {
-        let is = |&(var, value): &(Var, Rational)| {
-            matches!(&egraph[subst[var]].data, Data::Tensor(f) if f.constant == Some(value))
-        };
+        let is = |&(var, value): &(Var, Rational)| matches!(&egraph[subst[var]].data, Data::Tensor(f) if f.constant == Some(value));
         facts(egraph, class).dtype.is_float()
             && numbers.iter().all(is)
             && self.conditions.iter().all(|c| c.holds(egraph, subst))

@@ -1,9 +1,9 @@
 //! Applies rules round after round until nothing changes or a limit is met.
 
 use crate::facts::Egraph;
+use crate::optimize::{Limits, Semantics};
 use crate::report::Stop;
 use crate::rules::Rule;
-use crate::optimize::{Limits, Semantics};
 use egg::Searcher;
 use std::collections::BTreeMap;
 

@@ -69,17 +69,28 @@ fn every_spelling_becomes_the_same_graph() {
         check(&[softmax, LOGGED, row, "%m0 = sum %r, axes [0]\n%m = neg %m0", mean]);
         check(&[softmax, LOGGED, row, "%m = sum %r, axes [0]\n%d = div %m %n\n%loss = neg %d"]);
         check(&[softmax, LOGGED, "%m0 = sum %tl, axes [0, 1]\n%m = neg %m0", mean]);
-        check(&[softmax, LOGGED, "%nt = neg %tl\n%r = sum %nt, axes [1]\n%m = sum %r, axes [0]", mean]);
+        check(&[
+            softmax,
+            LOGGED,
+            "%nt = neg %tl\n%r = sum %nt, axes [1]\n%m = sum %r, axes [0]",
+            mean,
+        ]);
         let turned = "%l = log %p\n%nl = neg %l\n%tl = mul %nl %t";
         check(&[softmax, turned, "%m = sum %tl, axes [0, 1]", mean]);
         let product = "%l = log %p\n%d = dot %t %l, contract [0, 1] [0, 1]\n%m = neg %d";
         check(&[softmax, product, mean]);
     }
     let by_hand = "%l = logsumexp %z, axes [1]\n%lb = broadcast %l, shape [32, 10], axes [0]\n%ls = sub %z %lb";
-    check(&[by_hand, "%tl = mul %ls %t\n%m0 = sum %tl, axes [0, 1]\n%m = neg %m0\n%loss = div %m %n"]);
+    check(&[
+        by_hand,
+        "%tl = mul %ls %t\n%m0 = sum %tl, axes [0, 1]\n%m = neg %m0\n%loss = div %m %n",
+    ]);
     let summed = "%e = exp %z\n%s = sum %e, axes [1]\n%l = log %s\n\
                   %lb = broadcast %l, shape [32, 10], axes [0]\n%ls = sub %z %lb";
-    check(&[summed, "%tl = mul %ls %t\n%m0 = sum %tl, axes [0, 1]\n%m = neg %m0\n%loss = div %m %n"]);
+    check(&[
+        summed,
+        "%tl = mul %ls %t\n%m0 = sum %tl, axes [0, 1]\n%m = neg %m0\n%loss = div %m %n",
+    ]);
 }
 
 #[test]
@@ -138,7 +149,10 @@ fn the_gradient_keeps_the_residual() {
         let ops = ops(&result);
         assert!(ops.contains(&"cross_entropy_residual"), "{result}");
         assert!(ops.contains(&"cross_entropy"), "{result}");
-        assert!(!ops.iter().any(|op| ["exp", "log", "softmax", "log_softmax"].contains(op)), "{result}");
+        assert!(
+            !ops.iter().any(|op| ["exp", "log", "softmax", "log_softmax"].contains(op)),
+            "{result}"
+        );
     }
 }
 
@@ -155,7 +169,8 @@ fn a_clipped_logarithm_is_left_alone() {
 
 #[test]
 fn a_sum_over_another_axis_is_no_cross_entropy() {
-    let (result, _) = optimized(&format!("{LOGITS}{PRIMITIVE}\n{LOGGED}\n%r = sum %tl, axes [0]\nout r = %r\n"));
+    let (result, _) =
+        optimized(&format!("{LOGITS}{PRIMITIVE}\n{LOGGED}\n%r = sum %tl, axes [0]\nout r = %r\n"));
     assert!(!ops(&result).contains(&"cross_entropy"), "{result}");
     let (result, _) = optimized(
         "graph 1\nin z: f32[4, 5]\n%e = exp z\n%s = sum %e, axes [0]\n\

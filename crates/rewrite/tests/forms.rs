@@ -6,7 +6,8 @@ use eggrad_rewrite::{
 };
 
 fn optimized(text: &str) -> (Graph, Report) {
-    let graph: Graph = format!("graph 1\n{text}\n").parse().unwrap_or_else(|e| panic!("{text}\n{e}"));
+    let graph: Graph =
+        format!("graph 1\n{text}\n").parse().unwrap_or_else(|e| panic!("{text}\n{e}"));
     let config = RewriteConfig::default();
     let (result, report) = optimize(&graph, &TableCost, &config).unwrap();
     let again = optimize(&graph, &TableCost, &config).unwrap().0;
@@ -29,13 +30,31 @@ const X: &str = "in x: f32[4, 3]\n";
 #[test]
 fn algebra() {
     let one = "%c = const, type f32, value 1.0\n%cb = broadcast %c, shape [4, 3], axes []\n";
-    check(&format!("{X}{one}%a = mul x %cb\n%b = neg %a\n%d = neg %b\n%e = exp %d\nout y = %e"), "%1 = exp x");
+    check(
+        &format!("{X}{one}%a = mul x %cb\n%b = neg %a\n%d = neg %b\n%e = exp %d\nout y = %e"),
+        "%1 = exp x",
+    );
     check(&format!("{X}{one}%a = exp x\n%b = sub %a %cb\nout y = %b"), "%1 = expm1 x");
-    check(&format!("{X}{one}%a = sigmoid x\n%b = sub %cb %a\nout y = %b"), "%1 = neg x\n%2 = sigmoid %1");
-    check(&format!("{X}{one}%n = neg x\n%a = exp %n\n%b = add %cb %a\n%d = div %cb %b\nout y = %d"), "%1 = sigmoid x");
-    check(&format!("{X}{one}%a = exp x\n%b = add %a %cb\n%d = log %b\nout y = %d"), "%1 = softplus x");
-    check(&format!("{X}{one}%s = sigmoid x\n%a = sub %cb %s\n%d = log %a\nout y = %d"), "%1 = softplus x\n%2 = neg %1");
-    check(&format!("{X}%s = sigmoid x\n%d = log %s\n%e = neg %d\nout y = %e"), "%1 = neg x\n%2 = softplus %1");
+    check(
+        &format!("{X}{one}%a = sigmoid x\n%b = sub %cb %a\nout y = %b"),
+        "%1 = neg x\n%2 = sigmoid %1",
+    );
+    check(
+        &format!("{X}{one}%n = neg x\n%a = exp %n\n%b = add %cb %a\n%d = div %cb %b\nout y = %d"),
+        "%1 = sigmoid x",
+    );
+    check(
+        &format!("{X}{one}%a = exp x\n%b = add %a %cb\n%d = log %b\nout y = %d"),
+        "%1 = softplus x",
+    );
+    check(
+        &format!("{X}{one}%s = sigmoid x\n%a = sub %cb %s\n%d = log %a\nout y = %d"),
+        "%1 = softplus x\n%2 = neg %1",
+    );
+    check(
+        &format!("{X}%s = sigmoid x\n%d = log %s\n%e = neg %d\nout y = %e"),
+        "%1 = neg x\n%2 = softplus %1",
+    );
     check(&format!("{X}%a = mul x x\nout y = %a"), "%1 = square x");
 }
 
@@ -44,14 +63,23 @@ fn what_must_stay() {
     let zero = "%c = const, type f32, value 0.0\n%cb = broadcast %c, shape [4, 3], axes []\n";
     check(&format!("{X}%a = div x x\nout y = %a"), "%1 = div x x");
     check(&format!("{X}%a = log x\n%b = exp %a\nout y = %b"), "%1 = log x\n%2 = exp %1");
-    check(&format!("{X}%a = recip x\n{zero}%b = mul %a %cb\nout y = %b"), "%1 = recip x\n%2 = const, type f32, value 0.0\n%3 = broadcast %2, shape [4, 3], axes []\n%4 = mul %1 %3");
-    check(&format!("{X}{zero}%a = maximum x %cb\nout y = %a"), "%1 = const, type f32, value 0.0\n%2 = broadcast %1, shape [4, 3], axes []\n%3 = maximum x %2");
+    check(
+        &format!("{X}%a = recip x\n{zero}%b = mul %a %cb\nout y = %b"),
+        "%1 = recip x\n%2 = const, type f32, value 0.0\n%3 = broadcast %2, shape [4, 3], axes []\n%4 = mul %1 %3",
+    );
+    check(
+        &format!("{X}{zero}%a = maximum x %cb\nout y = %a"),
+        "%1 = const, type f32, value 0.0\n%2 = broadcast %1, shape [4, 3], axes []\n%3 = maximum x %2",
+    );
     check("in i: i32[3]\n%a = neg i\n%b = neg %a\nout y = %b", "%1 = neg i\n%2 = neg %1");
 }
 
 #[test]
 fn exp_of_log_is_undone_where_it_is_real() {
-    check("in x: f32[4, 3], range 0.5 to 8\n%a = log x\n%b = exp %a\n%d = exp %b\nout y = %d", "%1 = exp x");
+    check(
+        "in x: f32[4, 3], range 0.5 to 8\n%a = log x\n%b = exp %a\n%d = exp %b\nout y = %d",
+        "%1 = exp x",
+    );
 }
 
 #[test]
@@ -64,7 +92,10 @@ fn kept_arithmetic_stays_as_written() {
         "in a: f32[3]\nin b: f32[3]\n%s = add a b\n%d = sub %s a\n%kd = keep %d\nout e = %kd",
         "%2 = add a b\n%3 = sub %2 a\n%4 = keep %3",
     );
-    check("in a: f32[3]\nin b: f32[3]\n%s = add a b\n%d = sub %s a\n%e = exp %d\nout e = %e", "%2 = exp b");
+    check(
+        "in a: f32[3]\nin b: f32[3]\n%s = add a b\n%d = sub %s a\n%e = exp %d\nout e = %e",
+        "%2 = exp b",
+    );
 }
 
 #[test]
@@ -96,7 +127,10 @@ fn indices_pick_instead_of_multiplying() {
     let (result, _) = optimized(
         "in i: i32[6]\nparam t: f32[100, 8]\n%1 = one_hot i, type f32, classes 100\n%2 = dot %1 t, contract [1] [0]\nout y = %2",
     );
-    assert!(!result.to_string().contains("gather"), "a label out of range gives 0, not NaN\n{result}");
+    assert!(
+        !result.to_string().contains("gather"),
+        "a label out of range gives 0, not NaN\n{result}"
+    );
 }
 
 #[test]
@@ -109,7 +143,8 @@ fn sizes_stay_symbolic() {
 
 #[test]
 fn strict_changes_nothing() {
-    let graph: Graph = format!("graph 1\n{X}%a = neg x\n%b = neg %a\nout y = %b\n").parse().unwrap();
+    let graph: Graph =
+        format!("graph 1\n{X}%a = neg x\n%b = neg %a\nout y = %b\n").parse().unwrap();
     let config = RewriteConfig { semantics: Semantics::Strict, ..RewriteConfig::default() };
     let (result, report) = optimize(&graph, &TableCost, &config).unwrap();
     assert_eq!(result.to_string(), graph.to_string());

@@ -110,7 +110,11 @@ fn a_train_step_is_stable_and_keeps_its_residual() {
     let (result, report) = optimized(3);
     let count = |name: &str| result.nodes().iter().filter(|n| n.op.name() == name).count();
     assert_eq!((count("cross_entropy"), count("cross_entropy_residual")), (1, 1), "{result}");
-    assert_eq!(count("exp") + count("log") + count("softmax") + count("log_softmax"), 0, "{result}");
+    assert_eq!(
+        count("exp") + count("log") + count("softmax") + count("log_softmax"),
+        0,
+        "{result}"
+    );
     assert_eq!(count("dot"), 3 + 3 + 2, "{result}");
     assert_eq!(report.stop, Stop::Saturated);
     assert!(report.validation.is_some(), "{report}");
@@ -125,4 +129,22 @@ fn e_nodes_grow_with_the_graph() {
     let per_layer = |r: &Report, layers: usize| r.e_nodes as f64 / layers as f64;
     assert!(per_layer(&large, 32) < 1.2 * per_layer(&small, 4), "{small}{large}");
     assert!(large.iterations <= small.iterations + 1, "{small}{large}");
+}
+
+#[test]
+fn a_chain_of_100000_nodes_needs_no_deep_stack() {
+    let chain = || {
+        let mut b = Builder::new();
+        let ty = TensorType::new(DType::F32, [4]);
+        let mut x = b.declare_input("x", ty, None, At::Unknown);
+        for i in 0..100_000 {
+            x = b.unary(if i % 3 == 0 { UnaryOp::Tanh } else { UnaryOp::Sigmoid }, x);
+        }
+        b.output("y", x);
+        let graph = b.build().unwrap();
+        let (result, report) = optimize(&graph, &TableCost, &RewriteConfig::default()).unwrap();
+        assert_eq!(result.nodes().len(), graph.nodes().len());
+        assert_eq!(report.stop, Stop::Saturated);
+    };
+    std::thread::Builder::new().stack_size(2 << 20).spawn(chain).unwrap().join().unwrap();
 }

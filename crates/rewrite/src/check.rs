@@ -1,0 +1,360 @@
+//! Checks every rule by itself: its left side on random tensors that satisfy its conditions, both sides in `f64`.
+
+use crate::axes::{Axis, AxisSet};
+use crate::build::{add, axes_leaf, constant, facts, make, type_leaf};
+use crate::condition::{Asks, Condition};
+use crate::cost::TableCost;
+use crate::extract::Classes;
+use crate::facts::{Context, Egraph};
+use crate::language::{Head, Kind, Opaque};
+use crate::lower::{Lowerer, shape};
+use crate::rational::Rational;
+use crate::rules::{Expr, RULES, Rule, instantiate, parse};
+use egg::{Id, Searcher, Subst, Var};
+use eggrad_interp::{Precision, Tensor, run};
+use eggrad_ir::{At, Builder, CompareOp, DType, Graph, Op, SoftmaxOp, TensorType, UnaryOp};
+use eggrad_testkit::Rng;
+use std::collections::{BTreeMap, HashMap};
+
+/// Sizes of the axes that tensors are drawn over.
+const SIZES: [usize; 4] = [2, 3, 2, 3];
+/// Matches that must agree before a rule counts as checked.
+const WANTED: usize = 12;
+/// Draws after which a rule that was not matched often enough has failed.
+const ATTEMPTS: usize = 20_000;
+/// Values on which identities tend to break.
+const SPECIAL: [f64; 6] = [0.0, 1.0, -1.0, 0.5, 2.0, 3.0];
+
+/// What a variable stands for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Sort {
+    Axes,
+    Type,
+    Float,
+    Int,
+    Bool,
+}
+
+/// Sorts of the variables of an expression whose value has sort `sort`.
+fn sorts(expr: &Expr, sort: Sort, found: &mut BTreeMap<Var, Sort>) {
+    match expr {
+        Expr::Var(var) => {
+            found.insert(*var, sort);
+        }
+        Expr::Number(_) | Expr::Attribute(..) => {}
+        Expr::Term(head, args) => {
+            let tensors = args.len() - head.takes().iter().filter(|k| **k != Kind::Tensor).count();
+            let mut tensor = 0;
+            for (arg, kind) in args.iter().zip(head.takes()) {
+                let sort = match kind {
+                    Kind::Axes => Sort::Axes,
+                    Kind::Type | Kind::Renaming => Sort::Type,
+                    Kind::Tensor => {
+                        tensor += 1;
+                        match head {
+                            Head::Select if tensor == 1 => Sort::Bool,
+                            Head::Unary(UnaryOp::Not) => Sort::Bool,
+                            Head::OneHot => Sort::Int,
+                            Head::Gather if tensor == tensors => Sort::Int,
+                            _ => Sort::Float,
+                        }
+                    }
+                };
+                sorts(arg, sort, found);
+            }
+        }
+    }
+}
+
+/// Draws terms over few axes.
+struct Drawer<'a> {
+    rng: &'a mut Rng,
+    egraph: Egraph,
+    /// Axes that variables stand for, which other draws then prefer.
+    sets: Vec<AxisSet>,
+}
+
+impl Drawer<'_> {
+    fn subset(&mut self) -> AxisSet {
+        let bits = self.rng.below(1 << SIZES.len());
+        AxisSet::new((0..SIZES.len() as Axis).filter(|a| bits >> a & 1 == 1))
+    }
+
+    fn leaf(&mut self, dtype: DType, axes: &AxisSet, range: Option<(f64, f64)>) -> Id {
+        let number = self.egraph.analysis.opaque.len();
+        let out = axes.iter().collect();
+        let opaque = Opaque { op: Op::Input(number), args: vec![], out, dtype };
+        self.egraph.analysis.opaque.push(opaque);
+        if let Some(range) = range {
+            self.egraph.analysis.ranges.insert(number as u32, range);
+        }
+        add(&mut self.egraph, Head::Opaque(number as u32), &[])
+    }
+
+    fn float(&mut self) -> Option<Id> {
+        let mut axes = self.subset();
+        if self.rng.below(2) == 0 && !self.sets.is_empty() {
+            let i = self.rng.below(self.sets.len());
+            axes = axes.union(&self.sets[i].clone());
+        }
+        let f = DType::F64;
+        Some(match self.rng.below(7) {
+            0 => self.leaf(f, &axes, Some((0.25, 3.0))),
+            1 => self.leaf(f, &axes, Some((-1.0, 1.0))),
+            2 => {
+                let value = Rational::from_f64(SPECIAL[self.rng.below(6)])?;
+                constant(&mut self.egraph, f, value)
+            }
+            3 => {
+                let x = self.leaf(f, &axes, None);
+                add(&mut self.egraph, Head::Unary(UnaryOp::Recip), &[x])
+            }
+            4 => {
+                let over = self.sets.first().cloned()?;
+                let x = self.leaf(f, &axes.union(&over), None);
+                let over = axes_leaf(&mut self.egraph, over);
+                make(&mut self.egraph, Head::Softmax(SoftmaxOp::Softmax), &[over, x])?
+            }
+            _ => self.leaf(f, &axes, None),
+        })
+    }
+
+    fn variable(&mut self, sort: Sort) -> Option<Id> {
+        Some(match sort {
+            Sort::Axes => {
+                let set = self.subset();
+                if set.is_empty() {
+                    return None;
+                }
+                self.sets.push(set.clone());
+                axes_leaf(&mut self.egraph, set)
+            }
+            Sort::Type => type_leaf(&mut self.egraph, DType::F64),
+            Sort::Float => self.float()?,
+            Sort::Int => {
+                let (axes, last) = (self.subset(), 1.0 + self.rng.below(3) as f64);
+                self.leaf(DType::I32, &axes, Some((0.0, last)))
+            }
+            Sort::Bool => {
+                let axes = self.subset();
+                let (a, b) =
+                    (self.leaf(DType::F64, &axes, None), self.leaf(DType::F64, &axes, None));
+                make(&mut self.egraph, Head::Compare(CompareOp::Lt), &[a, b])?
+            }
+        })
+    }
+}
+
+/// What one match of a rule showed.
+#[derive(Debug, PartialEq)]
+enum Outcome {
+    Equal,
+    /// The left value, finite, and the right one; or the rule could not be applied.
+    Different(String),
+}
+
+/// Draws until the rule matches with all of its conditions but those in `dropped`, and at least one of these broken.
+fn attempt(rule: &Rule, dropped: &[Condition], rng: &mut Rng) -> Option<Outcome> {
+    let context = Context { sizes: SIZES.to_vec(), ..Context::default() };
+    let mut drawer = Drawer { rng, egraph: Egraph::new(context), sets: vec![] };
+    let mut vars = BTreeMap::new();
+    sorts(&rule.left, Sort::Float, &mut vars);
+    let mut subst = Subst::with_capacity(vars.len());
+    // Sets come first, so that tensors can have these axes.
+    for first in [true, false] {
+        for (&var, &sort) in vars.iter().filter(|v| (*v.1 == Sort::Axes) == first) {
+            subst.insert(var, drawer.variable(sort)?);
+        }
+    }
+    let typed = drawer.leaf(DType::F64, &AxisSet::empty(), None);
+    let left = instantiate(&mut drawer.egraph, &rule.left, &subst, typed)?;
+    drawer.egraph.rebuild();
+    let mut egraph = drawer.egraph;
+    for side in &rule.patterns {
+        let Some(found) = side.pattern.search_eclass(&egraph, left) else { continue };
+        for subst in found.substs {
+            if !rule.holds(&egraph, left, &side.numbers, &subst) {
+                continue;
+            }
+            if !dropped.is_empty() && dropped.iter().all(|c| c.holds(&egraph, &subst)) {
+                continue;
+            }
+            let Some((l, r)) = rule.sides(&mut egraph, left, &subst) else {
+                let conflict = egraph.analysis.conflict.clone();
+                let Some(message) = conflict else { continue };
+                return Some(Outcome::Different(message));
+            };
+            egraph.rebuild();
+            if egraph.find(l) != egraph.find(r) {
+                return Some(compare(&egraph, l, r, !dropped.is_empty(), rng));
+            }
+        }
+    }
+    None
+}
+
+/// Both classes as a graph of two outputs.
+fn graph(egraph: &Egraph, sides: [Id; 2]) -> Graph {
+    let classes = Classes::new(egraph, &sides, &TableCost);
+    let choice = classes.seed(|_| 1.0);
+    let mut builder = Builder::new();
+    for (i, leaf) in egraph.analysis.opaque.iter().enumerate() {
+        let ty = TensorType::new(leaf.dtype, shape(&leaf.out, &SIZES));
+        let range = egraph.analysis.ranges.get(&(i as u32)).copied();
+        builder.declare_input(&format!("x{i}"), ty, range, At::Unknown);
+    }
+    let hints = HashMap::new();
+    let mut lowerer = Lowerer::new(egraph, &classes, &SIZES, &hints, builder);
+    lowerer.run(&choice, &classes.order(&choice).unwrap());
+    for (name, (root, side)) in ["left", "right"].iter().zip(classes.roots.iter().zip(sides)) {
+        let order: Vec<Axis> = facts(egraph, side).axes.iter().collect();
+        let node = lowerer.root(*root, &order);
+        lowerer.builder.output(name, node);
+    }
+    lowerer.builder.build().unwrap()
+}
+
+fn compare(egraph: &Egraph, left: Id, right: Id, strictly: bool, rng: &mut Rng) -> Outcome {
+    let graph = graph(egraph, [left, right]);
+    let value = |rng: &mut Rng, range: Option<(f64, f64)>, dtype: DType| {
+        let (low, high) = range.unwrap_or((-3.0, 3.0));
+        if !dtype.is_float() {
+            return rng.uniform(low, high + 1.0).floor().min(high);
+        }
+        let special = SPECIAL[(rng.uniform(0.0, 6.0) as usize).min(5)];
+        let use_special = rng.uniform(0.0, 1.0) < 0.3 && special >= low && special <= high;
+        if use_special { special } else { rng.uniform(low, high) }
+    };
+    let inputs: Vec<Tensor> = graph
+        .inputs()
+        .iter()
+        .map(|i| {
+            let n = i.ty.shape.elements();
+            let values: Vec<f64> = (0..n).map(|_| value(rng, i.range, i.ty.dtype)).collect();
+            Tensor::from_values(i.ty.clone(), &values)
+        })
+        .collect();
+    let run = run(&graph, &inputs, &[], Precision::Wide).unwrap();
+    for (a, b) in run.outputs[0].to_f64s().into_iter().zip(run.outputs[1].to_f64s()) {
+        let close =
+            (a - b).abs() <= 1e-9 * a.abs().max(b.abs()).max(1.0) || a.to_bits() == b.to_bits();
+        let outside = !a.is_finite() && (!strictly || !b.is_finite());
+        if !close && !outside {
+            return Outcome::Different(format!("{a} became {b} in\n{graph}"));
+        }
+    }
+    Outcome::Equal
+}
+
+/// Checks a rule on random tensors: an error says how it failed.
+fn check(rule: &Rule) -> Result<(), String> {
+    let mut rng = Rng::new(7);
+    let mut equal = 0;
+    for _ in 0..ATTEMPTS {
+        match attempt(rule, &[], &mut rng) {
+            Some(Outcome::Equal) => equal += 1,
+            Some(Outcome::Different(how)) => return Err(format!("`{}`: {how}", rule.name)),
+            None => {}
+        }
+        if equal == WANTED {
+            return Ok(());
+        }
+    }
+    Err(format!("`{}` was matched only {equal} times", rule.name))
+}
+
+/// Conditions without which a rule would be wrong; the others say where it is worth while.
+fn needed(asks: Asks) -> bool {
+    match asks {
+        Asks::Disjoint
+        | Asks::Subset
+        | Asks::NonZero
+        | Asks::Positive
+        | Asks::Finite
+        | Asks::Simplex
+        | Asks::InRange => true,
+        Asks::SameAxes | Asks::Smaller | Asks::Contracts | Asks::Constant | Asks::Moderate => false,
+    }
+}
+
+#[test]
+fn every_rule_holds() {
+    let failures: Vec<String> = RULES.iter().filter_map(|r| check(r).err()).collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn every_condition_matters() {
+    let mut useless = vec![];
+    for rule in RULES.iter() {
+        for (i, condition) in rule.conditions.iter().enumerate() {
+            if !needed(condition.asks) {
+                continue;
+            }
+            let mut weaker = rule.clone();
+            weaker.conditions.remove(i);
+            let mut rng = Rng::new(11);
+            let broken = std::slice::from_ref(condition);
+            let mut outcomes =
+                (0..ATTEMPTS).filter_map(|_| attempt(&weaker, broken, &mut rng)).take(400);
+            if !outcomes.any(|o| o != Outcome::Equal) {
+                useless.push(format!("`{}` needs no {condition:?}", rule.name));
+            }
+        }
+    }
+    assert!(useless.is_empty(), "{}", useless.join("\n"));
+}
+
+#[test]
+fn planted_mistakes_are_caught() {
+    let wrong = [
+        "bad [real]: (log (mul ?a ?b)) => (log ?a)",
+        "bad [real]: (softmax ?S (mul 2 ?z)) => (softmax ?S ?z)",
+        "bad [real]: (log (softmax ?S ?z)) => (sub ?z (sum ?S ?z))",
+        "bad [real]: (sub ?a ?b) => (sub ?b ?a)",
+        "bad [real]: (sum ?S (mul ?a ?b)) => (mul (sum ?S ?a) (sum ?S ?b))",
+        "bad [real]: (sum ?S (mul ?a ?b)) => (mul ?a (sum ?S ?b))",
+        "bad [real]: (sigmoid (neg ?a)) => (neg (sigmoid ?a))",
+        "bad [real]: (maximum ?a (neg ?a)) => ?a",
+        "bad [real]: (log (exp ?a)) => ?a == (add ?a 1)",
+        "never [real]: (sum ?S (one_hot ?T ?S ?S)) => 1",
+    ];
+    for text in wrong {
+        let rules = parse("planted", &format!("# wrong\n{text}\n")).unwrap();
+        assert!(check(&rules[0]).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn rows_that_cannot_be_read_say_where() {
+    let check = |text: &str, expected: &str| {
+        let error = parse("some.rules", text).err().map(|e| e.to_string());
+        assert_eq!(error.as_deref(), Some(expected), "{text}");
+    };
+    check(
+        "# why\n\nfoo [real]: ?a => ?a",
+        "some.rules:3: rule `foo` needs a reason in a comment above it",
+    );
+    check(
+        "# why\nfoo [odd]: (neg ?a) => ?a",
+        "some.rules:2: rule `foo` needs one of the classes exact, finite, reassociates, real",
+    );
+    check(
+        "# why\nfoo [real]: (neg ?a) => ?b",
+        "some.rules:2: rule `foo` uses ?b, which its left side does not bind",
+    );
+    check("# why\nfoo [real]: (nag ?a) => ?a", "some.rules:2: rule `foo` knows no op `nag`");
+    check(
+        "# why\nfoo [real]: (neg ?a ?b) => ?a",
+        "some.rules:2: rule `foo` gives `neg` 2 operands instead of 1",
+    );
+    check(
+        "# why\nfoo [real]: (neg ?a) => ?a if odd(?a)",
+        "some.rules:2: rule `foo` knows no condition `odd`",
+    );
+    check(
+        "# why\nfoo [real]: (neg (neg ?a) => ?a",
+        "some.rules:2: rule `foo` ends in the middle of an expression",
+    );
+    check("# why\nfoo [real]: ?a => ?a", "some.rules:2: rule `foo` needs a left side of ops only");
+}
