@@ -16,6 +16,7 @@ mod legal;
 mod lower;
 mod maps;
 mod plan;
+mod show;
 mod verify;
 
 pub use error::ScheduleError;

@@ -1,16 +1,24 @@
 //! A group takes in a group of maps that it reads.
 
-use super::{Group, Groups, Kind, MAX_WEIGHT, Role};
+use super::join::MAX_SIBLINGS;
+use super::{Group, Groups, Kind, MAX_LEVELS, MAX_WEIGHT, Role};
 use crate::maps::{Fault, Map, combine, digits};
 use eggrad_ir::{NodeId, Op};
+
+/// Where a member moves.
+struct Place {
+    id: NodeId,
+    at: Map,
+    arg: Map,
+}
 
 impl Groups<'_> {
     /// Takes in what new member `id` of `group` reads, and what that reads, as far as it fits.
     pub(super) fn absorb_operands(&mut self, group: usize, id: NodeId) {
         let mut tried = vec![group];
-        let mut work: Vec<NodeId> = self.pull(group, id).map_or(vec![], |pulled| {
-            pulled.reads.into_iter().map(|r| r.0).collect()
-        });
+        let mut work: Vec<NodeId> = self
+            .pull(group, id)
+            .map_or(vec![], |pulled| pulled.reads.into_iter().map(|r| r.0).collect());
         while let Some(read) = work.pop() {
             let Some(home) = self.home[read.index()].filter(|h| !tried.contains(h)) else {
                 continue;
@@ -23,31 +31,87 @@ impl Groups<'_> {
         }
     }
 
+    /// Unites a new group of reductions with one that reads the same value along the same loops.
+    pub(super) fn unite(&mut self, group: usize) -> usize {
+        let kind = self.groups[group].kind;
+        if !matches!(kind, Kind::Row | Kind::Column) {
+            return group;
+        }
+        let reads: Vec<NodeId> = self.groups[group].reads.keys().copied().collect();
+        let mut tried = vec![group];
+        for read in reads {
+            let siblings: Vec<usize> =
+                self.readers[read.index()].iter().rev().take(MAX_SIBLINGS).copied().collect();
+            for sibling in siblings {
+                let sibling = self.current(sibling);
+                if tried.contains(&sibling) || self.groups[sibling].kind != kind {
+                    continue;
+                }
+                tried.push(sibling);
+                if !self.depends(group, sibling)
+                    && !self.depends(sibling, group)
+                    && self.absorb(sibling, group)
+                {
+                    return sibling;
+                }
+            }
+        }
+        group
+    }
+
     fn absorb(&mut self, group: usize, from: usize) -> bool {
         let (g, d) = (&self.groups[group], &self.groups[from]);
         let apart = (g.guards && d.writes) || (g.writes && d.guards);
-        if d.kind != Kind::Map || d.scalar || g.scalar || g.kind == Kind::Scatter || apart {
+        let rows = d.kind == Kind::Row && g.kind == Kind::Row;
+        let columns = d.kind == Kind::Column && g.kind == Kind::Column;
+        let scalar = d.scalar || g.scalar || g.kind == Kind::Scatter;
+        if (d.kind != Kind::Map && !rows && !columns) || scalar || apart {
             return false;
         }
         let operand = |id: NodeId| self.home[id.index()] == Some(from);
         let multiplied = g.product.as_ref().is_some_and(|p| operand(p.a.0) || operand(p.b.0));
-        if multiplied || g.weight + d.weight > MAX_WEIGHT || self.detour(group, from) {
+        if multiplied
+            || g.weight + d.weight > MAX_WEIGHT
+            || (rows && self.levels(group) + self.levels(from) > MAX_LEVELS)
+            || self.detour(group, from)
+        {
             return false;
         }
         let Some(loops) = self.substitution(group, from) else { return false };
-        let moved = |map: &[usize]| -> Map {
-            combine(self.groups[group].sizes.len(), loops.iter().zip(map.iter().copied()))
-        };
+        let count = self.groups[group].sizes.len();
+        let moved =
+            |map: &[usize]| -> Map { combine(count, loops.iter().zip(map.iter().copied())) };
         let d = &self.groups[from];
-        let places: Vec<(NodeId, Map)> =
-            d.members.iter().map(|&m| (m, moved(&self.at[m.index()]))).collect();
+        let place = |&id: &NodeId| {
+            let (at, arg) = (&self.at[id.index()], &self.arg[id.index()]);
+            Place { id, at: moved(at), arg: if arg.is_empty() { vec![] } else { moved(arg) } }
+        };
+        let places: Vec<Place> = d.members.iter().map(place).collect();
         let reads: Vec<(NodeId, Vec<Map>)> =
             d.reads.iter().map(|(&r, maps)| (r, maps.iter().map(|m| moved(m)).collect())).collect();
         if !self.agrees(group, from, &places) {
             return false;
         }
         self.take(group, from, places, reads);
+        if rows {
+            self.relevel(group);
+        }
         true
+    }
+
+    fn levels(&self, group: usize) -> usize {
+        self.groups[group].members.iter().map(|m| self.level[m.index()]).max().unwrap_or(0)
+    }
+
+    /// Finds again how many folds each member of a row group waits for.
+    fn relevel(&mut self, group: usize) {
+        for id in self.groups[group].members.clone() {
+            let own = |r: &&(NodeId, Map)| self.home[r.0.index()] == Some(group);
+            let pulled = self.pulled(id);
+            let read = pulled.reads.iter().filter(own).map(|r| self.level[r.0.index()]).max();
+            let reduces = matches!(self.graph.node(id).op, Op::Reduce(..));
+            self.level[id.index()] = read.unwrap_or(0) + usize::from(reduces);
+        }
     }
 
     /// Whether something between the two groups would have to run in the middle of one kernel.
@@ -62,20 +126,8 @@ impl Groups<'_> {
     /// For each loop of `from`, its position in terms of the loops of `group`.
     fn substitution(&mut self, group: usize, from: usize) -> Option<Vec<Map>> {
         loop {
-            let (g, d) = (&self.groups[group], &self.groups[from]);
-            let (link, maps) = g.reads.iter().find(|(r, _)| self.home[r.index()] == Some(from))?;
-            let map = maps.first()?;
-            let at = &self.at[link.index()];
-            let radix: Vec<(usize, usize)> =
-                d.sizes.iter().copied().zip(at.iter().copied()).collect();
-            let used = g.sizes.iter().zip(map).filter(|(_, step)| **step != 0);
-            if used.map(|(size, _)| size).product::<usize>() != self.elements(*link)
-                || !fits_kind(g, map)
-            {
-                return None;
-            }
-            match digits(&g.sizes, map, &radix) {
-                Ok(parts) => return Some(parts),
+            match self.loops(group, from)? {
+                Ok(loops) => return Some(loops),
                 Err(Fault::Split { dim, inner }) if self.may_split(group, dim) => {
                     self.split(group, dim, inner);
                 }
@@ -84,36 +136,88 @@ impl Groups<'_> {
         }
     }
 
+    fn loops(&self, group: usize, from: usize) -> Option<Result<Vec<Map>, Fault>> {
+        let (g, d) = (&self.groups[group], &self.groups[from]);
+        let linked = g.reads.iter().find(|(r, _)| self.home[r.index()] == Some(from));
+        let reduces = d.kind != Kind::Map;
+        let (map, at) = match linked {
+            Some(_) if d.kind == Kind::Column => return None,
+            Some((link, maps)) => {
+                let map = maps.first()?;
+                let used = g.sizes.iter().zip(map).filter(|(_, step)| **step != 0);
+                let whole = used.map(|(size, _)| size).product::<usize>() == self.elements(*link);
+                if !whole || !fits_kind(g, map) {
+                    return None;
+                }
+                (map, &self.at[link.index()])
+            }
+            // A value that both read, at every position of their loops.
+            None => g.reads.iter().find_map(|(read, maps)| {
+                let (map, at) = (maps.first()?, d.reads.get(read)?.first()?);
+                let whole = d.sizes.iter().product::<usize>() == self.elements(*read);
+                let full = g.steps_along(map, |_| true) && d.steps_along(at, |_| true);
+                (whole && full).then_some((map, at))
+            })?,
+        };
+        let beside = reduces && !d.steps_along(at, |_| true);
+        let mut radix: Vec<(usize, usize)> =
+            d.sizes.iter().copied().zip(at.iter().copied()).collect();
+        if beside {
+            // One value per row: the rows themselves correspond when they are equally long.
+            let row = d.sizes.len() - 1;
+            if !g.steps_along(map, |r| r == Role::Keep) || d.sizes[row] != *g.sizes.last()? {
+                return None;
+            }
+            radix.pop();
+        }
+        let mut loops = match digits(&g.sizes, map, &radix) {
+            Ok(loops) => loops,
+            Err(fault) => return Some(Err(fault)),
+        };
+        if beside {
+            let mut row = vec![0; g.sizes.len()];
+            *row.last_mut()? = 1;
+            loops.push(row);
+        }
+        let alike = |(part, role): (&Map, &Role)| {
+            part.iter().zip(&g.roles).all(|(&step, r)| step == 0 || r == role)
+        };
+        let kept = !reduces || loops.iter().zip(&d.roles).all(alike);
+        kept.then_some(Ok(loops))
+    }
+
     /// Whether every reader in `group` reads the new members where they are computed.
-    fn agrees(&self, group: usize, from: usize, places: &[(NodeId, Map)]) -> bool {
+    fn agrees(&self, group: usize, from: usize, places: &[Place]) -> bool {
         let g = &self.groups[group];
-        let place = |id: NodeId| places.iter().find(|p| p.0 == id).map(|p| &p.1);
-        let same = g.reads.iter().all(|(&read, maps)| {
-            place(read).is_none_or(|place| maps.iter().all(|m| m == place))
-        });
-        let ordered = places.iter().all(|(id, at)| self.in_order(*id, group, at));
+        let place = |id: NodeId| places.iter().find(|p| p.id == id).map(|p| &p.at);
+        let same = g
+            .reads
+            .iter()
+            .all(|(&read, maps)| place(read).is_none_or(|place| maps.iter().all(|m| m == place)));
+        let ordered = places.iter().all(|p| self.in_order(p.id, group, &p.at));
         if !same || !ordered {
             return false;
         }
-        if g.kind != Kind::Column {
+        if g.kind != Kind::Column || self.groups[from].kind == Kind::Column {
             return true;
         }
         // Before the reduction nothing is stored, so all readers must be there too; after it, the values must not
         // be needed earlier.
-        let before = places.iter().any(|(_, at)| !g.steps_along(at, |r| r == Role::Keep));
+        let before = places.iter().any(|p| !g.steps_along(&p.at, |r| r == Role::Keep));
         let reduces = |m: NodeId| matches!(self.graph.node(m).op, Op::Reduce(..));
         if before {
-            return places.iter().all(|(id, _)| {
-                !self.root[id.index()]
-                    && self.readers_of(*id).into_iter().all(|user| {
+            return places.iter().all(|p| {
+                !self.root[p.id.index()]
+                    && self.readers_of(p.id).into_iter().all(|user| {
                         let home = self.home[user.index()];
                         home == Some(from)
-                            || (home == Some(group) && (reduces(user) || !self.is_after(group, user)))
+                            || (home == Some(group)
+                                && (reduces(user) || !self.is_after(group, user)))
                     })
             });
         }
-        places.iter().all(|(id, _)| {
-            self.readers_of(*id).into_iter().all(|user| {
+        places.iter().all(|p| {
+            self.readers_of(p.id).into_iter().all(|user| {
                 self.home[user.index()] != Some(group)
                     || (!reduces(user) && self.is_after(group, user))
             })
@@ -144,12 +248,13 @@ impl Groups<'_> {
         &mut self,
         group: usize,
         from: usize,
-        places: Vec<(NodeId, Map)>,
+        places: Vec<Place>,
         reads: Vec<(NodeId, Vec<Map>)>,
     ) {
-        for (id, at) in places {
+        for Place { id, at, arg } in places {
             self.home[id.index()] = Some(group);
             self.at[id.index()] = at;
+            self.arg[id.index()] = arg;
             self.groups[group].members.push(id);
         }
         let d = &mut self.groups[from];

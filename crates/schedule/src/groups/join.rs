@@ -8,7 +8,7 @@ use eggrad_ir::{MoveOp, NodeId, Op};
 use std::cmp::Reverse;
 
 /// Readers of an operand that are tried, latest first.
-const MAX_SIBLINGS: usize = 4;
+pub(super) const MAX_SIBLINGS: usize = 4;
 
 /// Elements from which it matters that a group writes along contiguous memory.
 const LARGE: usize = 64;
@@ -59,8 +59,7 @@ impl Groups<'_> {
             return vec![];
         }
         let operands = self.operands(id);
-        let mut homes: Vec<usize> =
-            operands.iter().filter_map(|o| self.home[o.index()]).collect();
+        let mut homes: Vec<usize> = operands.iter().filter_map(|o| self.home[o.index()]).collect();
         homes.sort_by_key(|&h| Reverse(self.groups[h].members.last().copied()));
         let large = |o: &&NodeId| self.elements(**o) >= self.elements(id) && self.elements(id) > 1;
         for operand in operands.iter().filter(large) {

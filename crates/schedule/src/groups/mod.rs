@@ -186,6 +186,10 @@ impl<'g> Groups<'g> {
         };
         if fuse {
             self.absorb_operands(home, id);
+            if self.groups[home].members == [id] || matches!(self.graph.node(id).op, Op::Reduce(..))
+            {
+                self.unite(home);
+            }
         }
     }
 

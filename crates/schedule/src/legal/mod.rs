@@ -7,6 +7,7 @@
 //! * Products pair `[batch.., m.., k..]` with `[batch.., k.., n..]`.
 //! * What has no elements, or reduces over none, becomes a constant; sizes become constants; marks vanish.
 
+mod constant;
 mod expand;
 mod product;
 mod reduce;
@@ -110,7 +111,13 @@ impl Pass<'_> {
                 let count: usize = axes.iter().map(|&a| dims[a]).product();
                 self.count(*dtype, count)
             }
-            Op::Unary(_) | Op::Binary(_) | Op::Select => self.new.node(node.op.clone(), &args),
+            Op::Unary(_) | Op::Binary(_) => {
+                match constant::folded(&mut self.new, &node.op, &args) {
+                    Some(constant) => constant,
+                    None => self.new.node(node.op.clone(), &args),
+                }
+            }
+            Op::Select => self.new.node(node.op.clone(), &args),
             Op::Compare(op) => self.compare(*op, node.inputs[0], &args),
             Op::Cast(dtype) => self.new.cast(args[0], *dtype),
             Op::Mark(_) => args[0],
@@ -177,11 +184,7 @@ impl Pass<'_> {
     }
 
     fn is_zero(&self, id: NodeId) -> bool {
-        let mut node = self.new.graph().node(id);
-        while let Op::Move(_) = node.op {
-            node = self.new.graph().node(node.inputs[0]);
-        }
-        matches!(node.op, Op::Const(_, literal) if literal.as_f64() == 0.0)
+        constant::uniform(&self.new, id).is_some_and(|literal| literal.as_f64() == 0.0)
     }
 
     fn moved(&mut self, op: &MoveOp, old: NodeId, x: NodeId) -> NodeId {

@@ -5,7 +5,7 @@ use crate::groups::{Groups, operand_maps};
 use crate::maps::{Map, Merged};
 use crate::plan::Access;
 use eggrad_body::{Body, Lane, Value};
-use eggrad_ir::{DType, Literal, NodeId, Op};
+use eggrad_ir::{DType, NodeId, Op};
 use std::collections::HashMap;
 
 /// What an access walks over, before buffers are known.
@@ -176,7 +176,7 @@ impl<'a> Emitter<'a> {
         let sizes = &self.merged.sizes;
         let body = &mut self.body;
         match &node.op {
-            Op::Const(dtype, literal) => constant(body, *dtype, *literal),
+            Op::Const(dtype, literal) => ops::constant(body, *dtype, *literal),
             Op::Unary(op) => ops::unary(body, *op, dtype, args[0]),
             Op::Binary(op) => ops::binary(body, *op, dtype, args[0], args[1]),
             Op::Compare(op) => ops::compare(body, *op, args[0], args[1]),
@@ -215,12 +215,5 @@ impl<'a> Emitter<'a> {
                 panic!("internal error: `{}` is no part of a body", node.op.name())
             }
         }
-    }
-}
-
-fn constant(body: &mut Body, dtype: DType, literal: Literal) -> Value {
-    match (literal, ops::lane(dtype)) {
-        (Literal::Int(value), lane @ (Lane::I32 | Lane::I64)) => body.int(lane, value),
-        (literal, lane) => body.konst(lane, literal.as_f64()),
     }
 }

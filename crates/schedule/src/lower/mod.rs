@@ -2,7 +2,7 @@
 
 mod column;
 mod emit;
-mod ops;
+pub(crate) mod ops;
 mod product;
 mod row;
 mod scatter;
@@ -97,8 +97,9 @@ impl<'a> Lowering<'a> {
         let mut nodes = vec![];
         for &member in &self.group(group).members {
             nodes.push(self.groups.legal.origin[member.index()]);
-            let lazy = self.groups.pulled(member).lazy;
-            nodes.extend(lazy.iter().map(|l| self.groups.legal.origin[l.index()]));
+            let lazy = self.groups.pulled(member).lazy.into_iter();
+            let lazy = lazy.filter(|l| !matches!(self.groups.graph.node(*l).op, Op::Const(..)));
+            nodes.extend(lazy.map(|l| self.groups.legal.origin[l.index()]));
         }
         nodes.sort_unstable();
         nodes.dedup();

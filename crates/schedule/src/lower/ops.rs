@@ -1,7 +1,7 @@
 //! One elementwise op as instructions.
 
 use eggrad_body::{BinaryInst, Body, CompareInst, Lane, Value};
-use eggrad_ir::{BinaryOp, CompareOp, DType, UnaryOp};
+use eggrad_ir::{BinaryOp, CompareOp, DType, Literal, UnaryOp};
 
 /// Lane that holds elements of `dtype`.
 pub(crate) fn lane(dtype: DType) -> Lane {
@@ -15,7 +15,7 @@ pub(crate) fn lane(dtype: DType) -> Lane {
 }
 
 /// `x` as an element of `dtype`: what was computed in a wider lane wraps.
-pub(super) fn wrapped(body: &mut Body, dtype: DType, x: Value) -> Value {
+pub(crate) fn wrapped(body: &mut Body, dtype: DType, x: Value) -> Value {
     match dtype {
         DType::U8 => {
             let low = body.int(Lane::I32, 255);
@@ -25,7 +25,7 @@ pub(super) fn wrapped(body: &mut Body, dtype: DType, x: Value) -> Value {
     }
 }
 
-pub(super) fn unary(body: &mut Body, op: UnaryOp, dtype: DType, x: Value) -> Value {
+pub(crate) fn unary(body: &mut Body, op: UnaryOp, dtype: DType, x: Value) -> Value {
     let y = match op {
         UnaryOp::Neg => body.neg(x),
         UnaryOp::Abs => body.abs(x),
@@ -47,7 +47,7 @@ pub(super) fn unary(body: &mut Body, op: UnaryOp, dtype: DType, x: Value) -> Val
     wrapped(body, dtype, y)
 }
 
-pub(super) fn binary(body: &mut Body, op: BinaryOp, dtype: DType, a: Value, b: Value) -> Value {
+pub(crate) fn binary(body: &mut Body, op: BinaryOp, dtype: DType, a: Value, b: Value) -> Value {
     let y = match op {
         BinaryOp::Add => body.add(a, b),
         BinaryOp::Sub => body.sub(a, b),
@@ -61,7 +61,7 @@ pub(super) fn binary(body: &mut Body, op: BinaryOp, dtype: DType, a: Value, b: V
     wrapped(body, dtype, y)
 }
 
-pub(super) fn compare(body: &mut Body, op: CompareOp, a: Value, b: Value) -> Value {
+pub(crate) fn compare(body: &mut Body, op: CompareOp, a: Value, b: Value) -> Value {
     let inst = match op {
         CompareOp::Eq => CompareInst::Eq,
         CompareOp::Ne => CompareInst::Ne,
@@ -80,7 +80,7 @@ pub(super) fn compare(body: &mut Body, op: CompareOp, a: Value, b: Value) -> Val
 }
 
 /// `x`, of element type `from`, as `to`: floats to integers truncate and saturate, integers wrap.
-pub(super) fn cast(body: &mut Body, from: DType, to: DType, x: Value) -> Value {
+pub(crate) fn cast(body: &mut Body, from: DType, to: DType, x: Value) -> Value {
     match (from, to) {
         (DType::F32 | DType::F64, DType::U8) => {
             let x = body.convert(Lane::I32, x);
@@ -96,7 +96,7 @@ pub(super) fn cast(body: &mut Body, from: DType, to: DType, x: Value) -> Value {
 }
 
 /// The integer linear form `sum(steps[d] * index d)` over loops of `sizes`, as an element of `dtype`.
-pub(super) fn position(body: &mut Body, dtype: DType, sizes: &[usize], steps: &[usize]) -> Value {
+pub(crate) fn position(body: &mut Body, dtype: DType, sizes: &[usize], steps: &[usize]) -> Value {
     let most: usize = sizes.iter().zip(steps).map(|(n, s)| (n - 1) * s).sum();
     let narrow = i32::try_from(most).is_ok();
     let index = match dtype {
@@ -118,4 +118,12 @@ pub(super) fn position(body: &mut Body, dtype: DType, sizes: &[usize], steps: &[
     let sum = sum.unwrap_or_else(|| body.int(index, 0));
     let y = body.convert(lane(dtype), sum);
     wrapped(body, dtype, y)
+}
+
+/// `literal` as an element of `dtype`.
+pub(crate) fn constant(body: &mut Body, dtype: DType, literal: Literal) -> Value {
+    match (literal, lane(dtype)) {
+        (Literal::Int(value), to @ (Lane::I32 | Lane::I64)) => body.int(to, value),
+        (literal, to) => body.konst(to, literal.as_f64()),
+    }
 }
