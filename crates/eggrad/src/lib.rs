@@ -1,1 +1,108 @@
-//! eggrad
+//! Neural networks as symbolic expressions: written naively, stabilised by equality saturation, compiled to native
+//! code.
+//!
+//! # One expression through all rooms
+//!
+//! A formula that overflows, and what becomes of it:
+//!
+//! ```
+//! use eggrad::prelude::*;
+//!
+//! // nn: operators append nodes to a graph under construction.
+//! let g = Graph::new();
+//! let z = g.input("z", [2, 3]);
+//! let y = g.labels("labels", [2], 3).one_hot(3);
+//! let loss = -(y * z.softmax(1).log()).sum(1).mean();
+//! g.output("loss", loss);
+//! g.output("dz", loss.grad(z));
+//!
+//! // ir: the finished graph is typed and has a text form; the derivative is a node.
+//! let written = g.build()?.graph;
+//! assert!(written.to_string().contains("log"));
+//! assert!(written.has_grad());
+//!
+//! // interp: as written, a logit of 1000 gives an infinite loss.
+//! use eggrad::interp::{Data, Precision, Tensor, run};
+//! let as_written = Options { rewrite: false, ..Options::default() };
+//! let naive = eggrad::lower(&written, &as_written)?;
+//! let logits = Tensor::new([2, 3], Data::F32(vec![1000.0, 0.0, -1000.0, 1.0, 2.0, 3.0]));
+//! let labels = Tensor::new([2], Data::I32(vec![1, 2]));
+//! let inputs = [logits, labels];
+//! let result = run(&naive, &inputs, &[], Precision::AsWritten).expect("inputs that fit");
+//! assert!(!result.outputs[0].item().is_finite());
+//!
+//! // rewrite, autodiff, rewrite: stabilised, then differentiated, then optimised as a whole.
+//! let stable = eggrad::lower(&written, &Options::default())?;
+//! assert!(stable.to_string().contains("cross_entropy"));
+//! assert!(!stable.to_string().contains("log %"));
+//! let result = run(&stable, &inputs, &[], Precision::AsWritten).expect("inputs that fit");
+//! assert!((result.outputs[0].item() - 500.2038).abs() < 1e-3);
+//!
+//! // schedule: kernels over buffers in one arena, as plain data.
+//! let plan = eggrad::schedule::schedule(&stable, &Default::default())?;
+//! assert!(plan.to_string().starts_with("kernels: "));
+//!
+//! // jit: the same, through all stages, as machine code.
+//! let program = std::sync::Arc::new(Program::compile(&g, &Options::default())?);
+//! let mut store = Store::new(0);
+//! let mut session = Session::new(&program, &mut store)?;
+//! let (mut loss, mut dz) = ([0.0f32], [0.0f32; 6]);
+//! session.run(
+//!     &mut store,
+//!     &[ArrayRef::F32(&[1000.0, 0.0, -1000.0, 1.0, 2.0, 3.0]), ArrayRef::I32(&[1, 2])],
+//!     &mut [ArrayMut::F32(&mut loss), ArrayMut::F32(&mut dz)],
+//! )?;
+//! assert!((loss[0] - 500.2038).abs() < 1e-3);
+//! assert_eq!(dz[..3], [0.5, -0.5, 0.0]);
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! # From here
+//!
+//! * [`nn::Graph`] and [`nn::Tensor`]: what can be written; [`nn::dense`], [`nn::Adam`].
+//! * [`Program`], [`Session`], [`Store`]: compile a graph and run it.
+//! * [`Model`]: train and predict on any number of rows.
+//! * [`Options`], [`Report`]: what a compile may do and did.
+#![forbid(unsafe_code)]
+
+mod cost;
+mod data;
+mod error;
+mod model;
+mod pipeline;
+mod program;
+mod report;
+mod stage;
+mod store;
+
+pub use data::Dataset;
+pub use error::Error;
+pub use model::{Epoch, Fit, History, Model, Next};
+pub use pipeline::{Options, compile, lower};
+pub use program::{Program, Session};
+pub use report::{Report, StageReport};
+pub use store::Store;
+
+pub use eggrad_autodiff as autodiff;
+pub use eggrad_formats as formats;
+pub use eggrad_interp as interp;
+pub use eggrad_ir as ir;
+pub use eggrad_jit as jit;
+pub use eggrad_nn as nn;
+pub use eggrad_rewrite as rewrite;
+pub use eggrad_schedule as schedule;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
+
+/// What most programs need: `use eggrad::prelude::*`.
+pub mod prelude {
+    pub use crate::ir::{DType, StateKind};
+    pub use crate::jit::{ArrayMut, ArrayRef};
+    pub use crate::nn::{Adam, Graph, Init, Sgd, Tensor, dense, dense_with};
+    pub use crate::rewrite::Semantics;
+    pub use crate::{
+        Dataset, Epoch, Error, Fit, History, Model, Next, Options, Program, Report, Session, Store,
+    };
+}

@@ -1,0 +1,44 @@
+//! Everything that can go wrong, one variant per room.
+
+use eggrad_ir::{TypeError, TypeErrors};
+
+/// Why a model could not be built, compiled, trained or run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The model was written wrongly: every mistake with the user's lines.
+    #[error(transparent)]
+    Graph(#[from] TypeErrors),
+    /// Data or settings do not fit the model.
+    #[error(transparent)]
+    Data(#[from] TypeError),
+    /// A derivative does not exist.
+    #[error(transparent)]
+    Autodiff(#[from] eggrad_autodiff::AutodiffError),
+    /// The optimizer refused its input or did not trust its result.
+    #[error(transparent)]
+    Rewrite(#[from] eggrad_rewrite::RewriteError),
+    /// The graph cannot be laid out in memory.
+    #[error(transparent)]
+    Schedule(#[from] eggrad_schedule::ScheduleError),
+    /// No machine code could be made.
+    #[error(transparent)]
+    Jit(#[from] eggrad_jit::JitError),
+    /// A run was refused or stopped.
+    #[error(transparent)]
+    Run(#[from] eggrad_jit::RunError),
+    /// A picture or text of a stage could not be written.
+    #[error("cannot write `{path}`: {source}")]
+    Dump {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl From<Vec<TypeError>> for Error {
+    fn from(errors: Vec<TypeError>) -> Error {
+        Error::Graph(TypeErrors(errors))
+    }
+}

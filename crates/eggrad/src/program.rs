@@ -1,0 +1,111 @@
+//! A compiled graph, and a caller's working memory for it.
+
+use crate::error::Error;
+use crate::pipeline::{Options, compile};
+use crate::report::Report;
+use crate::store::Store;
+use eggrad_ir::{At, StateDecl, TypeError};
+use eggrad_jit::{ArrayMut, ArrayRef, Executable, SharedStates, States, Workspace};
+use eggrad_nn::Init;
+use std::sync::Arc;
+
+/// A compiled graph; any number of threads may run it, each with a [`Session`] of its own.
+#[derive(Debug)]
+pub struct Program {
+    executable: Executable,
+    report: Report,
+    states: Vec<(StateDecl, Init)>,
+}
+
+impl Program {
+    /// Compiles the graph under construction.
+    ///
+    /// # Errors
+    /// Every mistake in the graph, or what a stage of the pipeline refused.
+    pub fn compile(graph: &eggrad_nn::Graph, options: &Options) -> Result<Program, Error> {
+        let built = graph.build()?;
+        let (executable, report) = compile(&built.graph, options)?;
+        let states = built.graph.states().iter().cloned().zip(built.inits).collect();
+        Ok(Program { executable, report, states })
+    }
+
+    /// What the compile did.
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// The machine code and its plan.
+    pub fn executable(&self) -> &Executable {
+        &self.executable
+    }
+}
+
+/// Working memory to run a [`Program`] over a [`Store`].
+#[derive(Debug)]
+pub struct Session {
+    program: Arc<Program>,
+    workspace: Workspace,
+    /// Place in the store of each state of the program.
+    places: Vec<usize>,
+    store: u64,
+}
+
+impl Session {
+    /// Allocates what runs need, and makes the states that `store` does not have yet.
+    ///
+    /// # Errors
+    /// When the store has a state of the same path and another type.
+    pub fn new(program: &Arc<Program>, store: &mut Store) -> Result<Session, Error> {
+        let attach = |(state, init): &(StateDecl, Init)| {
+            store.attach(&state.name, state.kind, &state.ty, init, state.at)
+        };
+        let places = program.states.iter().map(attach).collect::<Result<_, Error>>()?;
+        let workspace = program.executable.workspace();
+        Ok(Session { program: Arc::clone(program), workspace, places, store: store.id() })
+    }
+
+    /// The program this session runs.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// Runs once: reads `inputs`, updates the states in `store`, writes `outputs`. Allocates nothing.
+    ///
+    /// # Errors
+    /// When arrays do not fit, an integer input is out of its range, or the guarded value is not finite; then no
+    /// state has changed.
+    pub fn run(
+        &mut self,
+        store: &mut Store,
+        inputs: &[ArrayRef<'_>],
+        outputs: &mut [ArrayMut<'_>],
+    ) -> Result<(), Error> {
+        self.check(store)?;
+        let mut states = States { arrays: store.arrays_mut(), map: &self.places };
+        Ok(self.program.executable.run(&mut self.workspace, inputs, &mut states, outputs)?)
+    }
+
+    /// Runs a program that writes no state, over a store that other threads may read at the same time.
+    ///
+    /// # Errors
+    /// As [`Session::run`], and when the program writes a state.
+    pub fn run_shared(
+        &mut self,
+        store: &Store,
+        inputs: &[ArrayRef<'_>],
+        outputs: &mut [ArrayMut<'_>],
+    ) -> Result<(), Error> {
+        self.check(store)?;
+        let states = SharedStates { arrays: store.arrays(), map: &self.places };
+        Ok(self.program.executable.run_shared(&mut self.workspace, inputs, states, outputs)?)
+    }
+
+    fn check(&self, store: &Store) -> Result<(), Error> {
+        if store.id() == self.store {
+            return Ok(());
+        }
+        let message = "was made for another store";
+        let help = "make a session for each store with `Session::new`";
+        Err(TypeError::new("Session", At::Unknown, message, help).into())
+    }
+}

@@ -1,0 +1,87 @@
+//! What a compile did: sizes, rules, stages.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+/// One stage of the pipeline.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StageReport {
+    /// Its name, as in the pipeline and in the names of its files.
+    pub name: &'static str,
+    /// Wall time in microseconds.
+    pub micros: f64,
+    /// Whether its result reads differently from what came before.
+    pub changed: bool,
+}
+
+/// What a compile did, from graph to executable.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Report {
+    /// Every stage, in order.
+    pub stages: Vec<StageReport>,
+    /// Computing nodes (neither leaves nor moves) of the graph as written, differentiated without rewriting.
+    pub nodes_before: usize,
+    /// Computing nodes of the graph that was scheduled.
+    pub nodes_after: usize,
+    /// How often each rewrite rule united two classes; empty when rewriting is off.
+    pub rules: BTreeMap<String, usize>,
+    /// Formulas that can lose all accuracy or overflow, as written.
+    pub danger_before: usize,
+    /// Formulas that can lose all accuracy or overflow and could not be replaced.
+    pub danger_after: usize,
+    /// Kernels per run.
+    pub kernels: usize,
+    /// Bytes of the arena for intermediate values.
+    pub arena_bytes: usize,
+    /// Bytes of machine code.
+    pub code_bytes: usize,
+    /// Pictures and texts written on request, in the order of the stages.
+    pub files: Vec<PathBuf>,
+}
+
+impl Report {
+    /// Wall time of all stages, in milliseconds.
+    pub fn compile_ms(&self) -> f64 {
+        self.stages.iter().map(|s| s.micros).sum::<f64>() / 1000.0
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "graph     {} nodes as written, {} as compiled",
+            self.nodes_before, self.nodes_after
+        )?;
+        writeln!(f, "danger    {} as written, {} left", self.danger_before, self.danger_after)?;
+        writeln!(
+            f,
+            "kernels   {}, arena {:.1} KiB, machine code {:.1} KiB",
+            self.kernels,
+            self.arena_bytes as f64 / 1024.0,
+            self.code_bytes as f64 / 1024.0
+        )?;
+        write!(f, "compile   {:.2} ms:", self.compile_ms())?;
+        for (i, stage) in self.stages.iter().enumerate() {
+            let comma = if i == 0 { "" } else { "," };
+            write!(f, "{comma} {} {:.2}", stage.name, stage.micros / 1000.0)?;
+        }
+        writeln!(f)?;
+        if self.rules.is_empty() {
+            return write!(f, "rules     none");
+        }
+        write!(f, "rules    ")?;
+        let mut width = 9;
+        for (name, count) in &self.rules {
+            let item = if *count == 1 { format!(" {name}") } else { format!(" {name} x{count}") };
+            if width + item.len() > 100 {
+                write!(f, "\n         ")?;
+                width = 9;
+            }
+            width += item.len();
+            write!(f, "{item}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,139 @@
+//! The store: parameters, optimizer memory and counters by path, shared by all graphs of a model.
+
+use crate::error::Error;
+use eggrad_ir::{At, Operand, StateKind, TensorType, TypeError};
+use eggrad_jit::{Aligned, ArrayMut, ArrayRef};
+use eggrad_nn::Init;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// One state of a store.
+#[derive(Debug)]
+struct Entry {
+    name: String,
+    kind: StateKind,
+    ty: TensorType,
+    at: At,
+}
+
+/// Values that outlive a run, keyed by path such as `dense1.weight`.
+#[derive(Debug)]
+pub struct Store {
+    id: u64,
+    seed: u64,
+    entries: Vec<Entry>,
+    arrays: Vec<Aligned>,
+    index: BTreeMap<String, usize>,
+}
+
+impl Store {
+    /// An empty store; states begin as their initialisers say with random streams of `seed`.
+    pub fn new(seed: u64) -> Store {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Store { id, seed, entries: vec![], arrays: vec![], index: BTreeMap::new() }
+    }
+
+    /// Paths, kinds and types of all states, in the order they were first met.
+    pub fn states(&self) -> impl Iterator<Item = (&str, StateKind, &TensorType)> {
+        self.entries.iter().map(|e| (e.name.as_str(), e.kind, &e.ty))
+    }
+
+    /// Number of trainable numbers.
+    pub fn parameters(&self) -> usize {
+        let params = self.entries.iter().filter(|e| e.kind == StateKind::Param);
+        params.map(|e| e.ty.shape.elements()).sum()
+    }
+
+    /// The elements of one state, row-major.
+    pub fn get(&self, path: &str) -> Option<ArrayRef<'_>> {
+        self.index.get(path).map(|&i| ArrayRef::from(&self.arrays[i]))
+    }
+
+    /// The elements of one state, row-major, to change.
+    pub fn get_mut(&mut self, path: &str) -> Option<ArrayMut<'_>> {
+        self.index.get(path).map(|&i| ArrayMut::from(&mut self.arrays[i]))
+    }
+
+    /// Overwrites one number of a state that is a single float, such as `adam.learning_rate`.
+    ///
+    /// # Errors
+    /// When there is no such state, or it is no single float.
+    #[track_caller]
+    pub fn set_scalar(&mut self, path: &str, value: f64) -> Result<(), Error> {
+        let at = At::here();
+        let known: Vec<&str> = self.entries.iter().map(|e| e.name.as_str()).collect();
+        let unknown = format!("has no state of that path; it has {}", known.join(", "));
+        let error = |message| TypeError::new(path, at, message, "name a state that is one float");
+        match self.get_mut(path) {
+            Some(ArrayMut::F32([number])) => *number = value as f32,
+            Some(ArrayMut::F64([number])) => *number = value,
+            Some(_) => return Err(error("is no single float".to_string()).into()),
+            None => return Err(error(unknown).into()),
+        }
+        Ok(())
+    }
+
+    /// Number that no other store of this process has.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Where the state called `name` lies; it is made and initialised if the store has none.
+    pub(crate) fn attach(
+        &mut self,
+        name: &str,
+        kind: StateKind,
+        ty: &TensorType,
+        init: &Init,
+        at: At,
+    ) -> Result<usize, Error> {
+        if let Some(&i) = self.index.get(name) {
+            let entry = &self.entries[i];
+            if entry.ty != *ty {
+                let mut error = TypeError::new(
+                    name,
+                    at,
+                    "has another type than the state of that path in the store",
+                    "give the layer another name, or build both graphs with the same sizes",
+                );
+                let operand = |name: &str, ty: &TensorType, at| Operand {
+                    name: name.into(),
+                    ty: ty.clone(),
+                    at,
+                };
+                error.operands =
+                    vec![operand("in the store", &entry.ty, entry.at), operand("here", ty, at)];
+                return Err(error.into());
+            }
+            return Ok(i);
+        }
+        let i = self.entries.len();
+        let mut array = Aligned::zeros(ty);
+        fill(ArrayMut::from(&mut array), &init.values(name, ty, self.seed));
+        self.arrays.push(array);
+        self.entries.push(Entry { name: name.to_string(), kind, ty: ty.clone(), at });
+        self.index.insert(name.to_string(), i);
+        Ok(i)
+    }
+
+    pub(crate) fn arrays(&self) -> &[Aligned] {
+        &self.arrays
+    }
+
+    pub(crate) fn arrays_mut(&mut self) -> &mut [Aligned] {
+        &mut self.arrays
+    }
+}
+
+/// Writes `values`, converted, over `array`.
+fn fill(array: ArrayMut<'_>, values: &[f64]) {
+    match array {
+        ArrayMut::F32(a) => a.iter_mut().zip(values).for_each(|(a, v)| *a = *v as f32),
+        ArrayMut::F64(a) => a.copy_from_slice(values),
+        ArrayMut::I32(a) => a.iter_mut().zip(values).for_each(|(a, v)| *a = *v as i32),
+        ArrayMut::I64(a) => a.iter_mut().zip(values).for_each(|(a, v)| *a = *v as i64),
+        ArrayMut::U8(a) => a.iter_mut().zip(values).for_each(|(a, v)| *a = *v as u8),
+        ArrayMut::Bool(a) => a.iter_mut().zip(values).for_each(|(a, v)| *a = *v != 0.0),
+    }
+}

@@ -1,0 +1,288 @@
+//! What a user is told: the op or layer, every shape, the line, and a way out.
+
+use eggrad::prelude::*;
+use ndarray::{Array1, Array2};
+
+/// The errors of the graph that `write` makes, with this file's name shortened.
+fn graph_errors(write: impl FnOnce(&Graph)) -> String {
+    let graph = Graph::new();
+    write(&graph);
+    let errors = graph.build().expect_err("must be refused").to_string();
+    errors.replace(file!(), "here.rs")
+}
+
+#[test]
+fn inner_sizes_of_a_product() {
+    let line = line!() + 2;
+    let text = graph_errors(|g| {
+        let x = g.input("x", [32, 784]);
+        let w = g.param("w", [128, 10], Init::GlorotUniform);
+        x.matmul(w);
+    });
+    let expected = format!(
+        "`matmul` needs the inner sizes to agree: 784 and 128
+  at here.rs:{}
+  x: f32[32, 784]  made at here.rs:{line}
+  w: f32[128, 10]  made at here.rs:{}
+help: the left side has 784 columns, so the right side needs 784 rows",
+        line + 2,
+        line + 1
+    );
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn a_transposed_operand_is_suggested() {
+    let text = graph_errors(|g| {
+        let x = g.input("x", [32, 64]);
+        let w = g.param("w", [10, 64], Init::GlorotUniform);
+        x.matmul(w);
+    });
+    assert!(text.ends_with("needs 64 rows; its `.transpose()` would have them"), "{text}");
+}
+
+#[test]
+fn shapes_that_do_not_broadcast_and_no_errors_that_follow() {
+    let line = line!() + 4;
+    let text = graph_errors(|g| {
+        let x = g.input("x", [32, 10]);
+        let y = g.input("y", [5]);
+        let wrong = x + y;
+        // Neither of these adds an error of its own.
+        g.output("loss", (wrong.exp() * 2.0).sum(..).mean());
+        Adam::new(0.1).minimize(wrong.mean());
+    });
+    let expected = format!(
+        "`add` needs shapes that broadcast: [32, 10] and [5]
+  at here.rs:{line}
+  x: f32[32, 10]  made at here.rs:{}
+  y: f32[5]       made at here.rs:{}
+help: sizes agree from the right when they are equal or one of them is 1",
+        line - 2,
+        line - 1
+    );
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn layers_are_named() {
+    let text = graph_errors(|g| {
+        let x = g.input("x", Vec::<usize>::new());
+        dense("dense1", x, 10);
+    });
+    assert!(
+        text.starts_with(
+            "`dense` in layer `dense1` needs at least one axis of features\n  at here.rs:"
+        ),
+        "{text}"
+    );
+    assert!(text.ends_with("help: pass a batch of rows, such as `[rows, features]`"), "{text}");
+}
+
+#[test]
+fn every_mistake_is_reported_in_order() {
+    let text = graph_errors(|g| {
+        let x = g.input("x", [2, 3]);
+        x.sum(2);
+        x.reshape([5]);
+        x.log().and(x.exp());
+        x.select(1.0, 0.0);
+        g.labels("labels", [2], 4).softmax(0);
+        x.transpose().matmul(x.transpose());
+        g.write(x, x);
+        g.input("x", [1]);
+        g.param("w", [0usize; 0], Init::HeNormal);
+        let other = Graph::new();
+        g.output("foreign", other.input("z", [1]));
+        x.mean_over([0, 0]);
+        x.permute([0]);
+        x.grad(x);
+    });
+    let firsts: Vec<&str> = text.lines().filter(|l| l.starts_with('`')).collect();
+    let expected = [
+        "`sum` has no axis 2: the operand has 2 axes",
+        "`reshape` cannot turn [2, 3] into [5]: they hold different numbers",
+        "`and` takes bools",
+        "`select` chooses by a bool, not f32",
+        "`softmax` takes floats, not i32",
+        "`matmul` needs the inner sizes to agree: 2 and 3",
+        "`write` goes to a state",
+        "`w` of type f32[] cannot begin at random",
+        "`output` takes a tensor of another graph",
+        "`mean` names an axis twice: [0, 0]",
+        "`mean` names an axis twice: [0, 0]",
+        "`transpose` needs each of the 2 axes once, not [0]",
+        "`grad` differentiates one float",
+    ];
+    assert_eq!(firsts, expected, "{text}");
+}
+
+#[test]
+fn two_inputs_of_one_name() {
+    let text = graph_errors(|g| {
+        let x = g.input("x", [2]);
+        g.output("sum", x + g.input("x", [2]));
+    });
+    assert!(text.starts_with("`x` names two of them"), "{text}");
+}
+
+#[test]
+fn sizes_that_no_memory_holds() {
+    let text = graph_errors(|g| {
+        g.input("x", [usize::MAX, 2]);
+        let y = g.input("y", [1 << 30, 1]);
+        y.broadcast_to([1 << 30, 1 << 31]);
+    });
+    assert!(text.starts_with("`x` of shape [18446744073709551615, 2] fits no memory"), "{text}");
+    assert!(text.contains("`broadcast` makes a tensor of shape"), "{text}");
+}
+
+/// The error of a dataset of `features` and `labels` in 3 classes, without its line.
+fn data_error(features: Array2<f32>, labels: Vec<i32>) -> String {
+    let error = Dataset::new(features.view(), Array1::from(labels).view(), 3);
+    let text = error.expect_err("must be refused").to_string();
+    let lines = text.lines().filter(|l| !l.starts_with("  at "));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn faults_in_data() {
+    let mut features = Array2::zeros((2, 4));
+    let shapes = "  features: f32[2, 4]\n  labels:   i32[2]\n";
+    assert_eq!(
+        data_error(features.clone(), vec![0, 3]),
+        format!(
+            "`Dataset` has label 3 at row 1, but 3 classes\n{shapes}help: number the classes from 0, or name more of them"
+        )
+    );
+    assert!(data_error(features.clone(), vec![-1, 0]).contains("has label -1 at row 0"));
+    assert!(data_error(features.clone(), vec![0]).contains("has 2 rows of features but 1 labels"));
+    assert!(data_error(Array2::zeros((0, 4)), vec![]).starts_with("`Dataset` has no rows"));
+    features[[1, 2]] = f32::NAN;
+    assert_eq!(
+        data_error(features, vec![0, 1]),
+        format!(
+            "`Dataset` holds NaN at row 1, column 2\n{shapes}help: drop the row or fill the gap before training"
+        )
+    );
+}
+
+/// A model of 4 features and 3 classes, and data for it.
+fn small() -> (Model, Dataset) {
+    let model = Model::new(
+        0,
+        |g, rows| {
+            let x = g.input("x", [rows, 4]);
+            let labels = g.labels("labels", [rows], 3);
+            let z = dense("dense1", x, 3);
+            let loss = -(labels.one_hot(3) * z.softmax(1).log()).sum(1).mean();
+            g.output("loss", loss);
+            Sgd::new(0.1).minimize(loss);
+        },
+        |g, rows| g.output("p", dense("dense1", g.input("x", [rows, 4]), 3).softmax(1)),
+    );
+    let features = Array2::from_shape_fn((10, 4), |(i, j)| (i * 4 + j) as f32 / 40.0);
+    let labels = Array1::from_iter((0..10).map(|i| i % 3));
+    (model, Dataset::new(features.view(), labels.view(), 3).expect("valid data"))
+}
+
+fn fit_error(model: &mut Model, data: &Dataset, batch: usize) -> String {
+    let fit = Fit { epochs: 1, batch, seed: 0 };
+    let result = model.fit(data, &fit, |_, _| Ok(Next::Continue));
+    result.expect_err("must be refused").to_string()
+}
+
+#[test]
+fn batches_that_the_data_cannot_fill() {
+    let (mut model, data) = small();
+    for batch in [0, 11] {
+        let text = fit_error(&mut model, &data, batch);
+        let first = format!("`fit` asks for batches of {batch} of the 10 rows\n  at ");
+        assert!(text.starts_with(&first), "{text}");
+        assert!(text.contains("features: f32[10, 4]"), "{text}");
+        assert!(text.ends_with("help: choose a batch from 1 to 10"), "{text}");
+    }
+}
+
+#[test]
+fn data_of_another_width_than_the_model() {
+    let (mut model, _) = small();
+    let data = Dataset::new(Array2::zeros((10, 5)).view(), Array1::zeros(10).view(), 3);
+    let text = fit_error(&mut model, &data.expect("valid data"), 5);
+    assert!(text.starts_with("`fit` needs a train graph with features and labels"), "{text}");
+    assert!(text.contains("graph input x: ") && text.contains("f32[5, 4]"), "{text}");
+    assert!(text.contains("f32[10, 5]"), "{text}");
+    let text = model.predict(Array2::zeros((2, 5)).view()).expect_err("refused").to_string();
+    assert!(text.contains("f32[2, 4]") && text.contains("f32[2, 5]"), "{text}");
+}
+
+#[test]
+fn data_of_more_classes_than_the_model() {
+    let (mut model, _) = small();
+    let data = Dataset::new(Array2::zeros((10, 4)).view(), Array1::zeros(10).view(), 4);
+    let text = fit_error(&mut model, &data.expect("valid data"), 5);
+    assert!(text.starts_with("`fit` trains 3 classes on data of 4"), "{text}");
+}
+
+#[test]
+fn labels_out_of_range_at_run_time() {
+    let g = Graph::new();
+    let labels = g.labels("labels", [3], 10);
+    g.output("onehot", labels.one_hot(10));
+    let program = std::sync::Arc::new(Program::compile(&g, &Options::default()).expect("compiles"));
+    let mut store = Store::new(0);
+    let mut session = Session::new(&program, &mut store).expect("a session");
+    let mut out = [0.0f32; 30];
+    let mut run = |labels: [i32; 3]| {
+        session.run(&mut store, &[ArrayRef::I32(&labels)], &mut [ArrayMut::F32(&mut out)])
+    };
+    run([0, 9, 3]).expect("labels in range");
+    for bad in [10, -1, i32::MIN] {
+        let text = run([0, bad, 3]).expect_err("must be refused").to_string();
+        assert!(text.contains("labels") && text.contains(&bad.to_string()), "{text}");
+        assert!(text.contains('0') && text.contains('9'), "{text}");
+    }
+}
+
+#[test]
+fn a_loss_that_is_not_finite_leaves_the_weights_alone() {
+    let (mut model, data) = small();
+    model
+        .fit(&data, &Fit { epochs: 1, batch: 5, seed: 0 }, |_, _| Ok(Next::Continue))
+        .expect("fits");
+    if let Some(ArrayMut::F32(weights)) = model.store_mut().get_mut("dense1.bias") {
+        weights[0] = f32::NAN;
+    }
+    let weight = |model: &Model| match model.store().get("dense1.weight") {
+        Some(ArrayRef::F32(w)) => w.to_vec(),
+        _ => panic!("the weights are f32"),
+    };
+    let before = weight(&model);
+    let text = fit_error(&mut model, &data, 5);
+    assert!(text.contains("NaN"), "{text}");
+    assert_eq!(weight(&model), before);
+}
+
+#[test]
+fn a_parameter_that_no_gradient_reaches() {
+    let g = Graph::new();
+    let x = g.input("x", [4]);
+    let w = g.param("w", [4], Init::Constant(1.0));
+    let unused = g.param("unused", [2], Init::Zeros);
+    let loss = (w * x).stop_gradient().sum(..);
+    g.output("loss", loss + unused.sum(..) * 0.0);
+    Sgd::new(0.1).minimize(loss);
+    let text = Program::compile(&g, &Options::default()).expect_err("must be refused").to_string();
+    assert!(text.contains('w') && text.contains(file!()), "{text}");
+}
+
+#[test]
+fn numbers_that_a_type_cannot_hold() {
+    let line = line!() + 2;
+    let text = graph_errors(|g| {
+        g.output("y", g.labels("labels", [2], 3) * 0.5);
+    });
+    let expected =
+        format!("`constant` 0.5 is no i32\n  at here.rs:{line}\nhelp: cast the tensor to a float");
+    assert_eq!(text, expected);
+}

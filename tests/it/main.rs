@@ -1,0 +1,9 @@
+//! Tests of the whole: from what a user writes to native code.
+
+mod backprop;
+mod errors;
+mod loss;
+mod pipeline;
+mod run;
+mod tidy;
+mod train;

@@ -1,0 +1,144 @@
+//! Training: the compiled step is the interpreted step, the digits are learnt, and everything is repeatable.
+
+use crate::run::{Value, array_ref};
+use eggrad::interp::{self, Precision};
+use eggrad::prelude::*;
+use eggrad_testkit::{Rng, assert_close};
+use std::sync::Arc;
+
+#[path = "../../examples/digits/network.rs"]
+mod network;
+
+/// A train step of a small network on `rows` rows.
+fn small_step(g: &Graph, rows: usize) {
+    let x = g.input("x", [rows, 6]);
+    let labels = g.labels("labels", [rows], 4);
+    let hidden = dense_with("dense1", x, 5, Init::HeNormal).relu();
+    let z = dense("dense2", hidden, 4);
+    let loss = -(labels.one_hot(4) * z.softmax(1).log()).sum(1).mean();
+    g.output("loss", loss);
+    Adam::new(0.05).minimize(loss);
+}
+
+#[test]
+fn compiled_steps_are_interpreted_steps() {
+    let (rows, steps) = (7, 20);
+    let graph = Graph::new();
+    small_step(&graph, rows);
+    let built = graph.build().expect("a valid graph");
+    // The oracle runs the graph as written, differentiated but not rewritten, in f64.
+    let options = Options { rewrite: false, ..Options::default() };
+    let as_written = eggrad::lower(&built.graph, &options).expect("lowers");
+    let mut expected: Vec<Value> = (built.graph.states().iter().zip(&built.inits))
+        .map(|(s, init)| Value::from_values(s.ty.clone(), &init.values(&s.name, &s.ty, 3)))
+        .collect();
+
+    let program = Arc::new(Program::compile(&graph, &Options::default()).expect("compiles"));
+    let mut store = Store::new(3);
+    let mut session = Session::new(&program, &mut store).expect("a session");
+    let mut random = Rng::new(11);
+    let mut losses = vec![];
+    for _ in 0..steps {
+        let types: Vec<_> = built.graph.inputs().iter().map(|i| i.ty.clone()).collect();
+        let x = random.tensor(types[0].clone(), -1.0, 1.0);
+        let labels: Vec<f64> = (0..rows).map(|_| random.below(4) as f64).collect();
+        let labels = Value::from_values(types[1].clone(), &labels);
+        let mut loss = [0.0f32];
+        let inputs = [array_ref(&x.data), array_ref(&labels.data)];
+        session.run(&mut store, &inputs, &mut [ArrayMut::F32(&mut loss)]).expect("runs");
+        losses.push(loss[0]);
+        let run = interp::run(&as_written, &[x, labels], &expected, Precision::Wide).expect("runs");
+        expected = run.states;
+        assert!((f64::from(loss[0]) - run.outputs[0].item()).abs() < 1e-4);
+    }
+    for (state, expected) in built.graph.states().iter().zip(&expected) {
+        let found = match store.get(&state.name).expect("a state") {
+            ArrayRef::F32(v) => v.iter().map(|&x| f64::from(x)).collect::<Vec<_>>(),
+            ArrayRef::I32(v) => v.iter().map(|&x| f64::from(x)).collect(),
+            other => panic!("unexpected state {other:?}"),
+        };
+        let found = Value::from_values(expected.ty.clone(), &found);
+        assert_close(&found, expected, 1e-3, &state.name);
+    }
+}
+
+/// Held-out accuracy of the digits network after `epochs` from `seed`, trained as the example trains it.
+fn train_digits(seed: u64, epochs: usize) -> (f64, History) {
+    let (train, test) = network::data().expect("the data");
+    let mut model = network::model(seed, &Options::default());
+    let fit = Fit { epochs, batch: network::BATCH, seed };
+    let history = model.fit(&train, &fit, |model, epoch| {
+        let rate = network::learning_rate(epoch.number, epochs);
+        model.store_mut().set_scalar("adam.learning_rate", rate)?;
+        Ok(Next::Continue)
+    });
+    (model.accuracy(&test).expect("predicts"), history.expect("fits"))
+}
+
+#[test]
+fn digits_are_read() {
+    let mut accuracies = vec![];
+    for seed in [0, 3, 6] {
+        let (accuracy, history) = train_digits(seed, 40);
+        assert!(history.last_loss < 0.2 * history.first_loss, "seed {seed}: {history:?}");
+        assert!(accuracy >= 0.955, "seed {seed} reaches {accuracy}");
+        accuracies.push(accuracy);
+    }
+    accuracies.sort_by(f64::total_cmp);
+    assert!(accuracies[1] >= 0.96, "{accuracies:?}");
+}
+
+/// Weights of the digits network after two epochs from `seed`.
+fn weights(seed: u64) -> Vec<u32> {
+    let mut model = network::model(seed, &Options::default());
+    let (train, _) = network::data().expect("the data");
+    let fit = Fit { epochs: 2, batch: 32, seed };
+    model.fit(&train, &fit, |_, _| Ok(Next::Continue)).expect("fits");
+    let names: Vec<String> = model.store().states().map(|s| s.0.to_string()).collect();
+    let bits = names.iter().flat_map(|name| match model.store().get(name) {
+        Some(ArrayRef::F32(values)) => values.iter().map(|v| v.to_bits()).collect(),
+        _ => vec![],
+    });
+    bits.collect()
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bits() {
+    assert_eq!(weights(5), weights(5));
+    assert_ne!(weights(5), weights(6));
+}
+
+#[test]
+fn many_threads_predict_with_one_program() {
+    let mut model = network::model(1, &Options::default());
+    let (train, test) = network::data().expect("the data");
+    let fit = Fit { epochs: 1, batch: 32, seed: 1 };
+    model.fit(&train, &fit, |_, _| Ok(Next::Continue)).expect("fits");
+
+    let graph = Graph::new();
+    network::predict(&graph, 1);
+    let program = Arc::new(Program::compile(&graph, &Options::default()).expect("compiles"));
+    let sessions: Vec<Session> =
+        (0..4).map(|_| Session::new(&program, model.store_mut()).expect("a session")).collect();
+    let predict_all = |mut session: Session, store: &Store| -> Vec<u32> {
+        let rows = test.features().chunks(test.columns());
+        let mut bits = vec![];
+        for row in rows {
+            let mut out = [0.0f32; 10];
+            let run =
+                session.run_shared(store, &[ArrayRef::F32(row)], &mut [ArrayMut::F32(&mut out)]);
+            run.expect("runs");
+            bits.extend(out.map(f32::to_bits));
+        }
+        bits
+    };
+    let store = model.store();
+    let results: Vec<Vec<u32>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = sessions
+            .into_iter()
+            .map(|session| scope.spawn(|| predict_all(session, store)))
+            .collect();
+        threads.into_iter().map(|t| t.join().expect("no panic")).collect()
+    });
+    assert!(results.windows(2).all(|w| w[0] == w[1]));
+}

@@ -1,0 +1,65 @@
+//! A train step allocates nothing: counted over all threads, in a test binary of its own.
+
+use eggrad::prelude::*;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+#[path = "../examples/digits/network.rs"]
+mod network;
+
+/// The system's allocator, with a count of calls.
+struct Counting;
+
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every method passes its arguments on to the system's allocator, which keeps the contract; counting does not
+// allocate.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        CALLS.fetch_add(1, Ordering::SeqCst);
+        // SAFETY: the caller upholds the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        CALLS.fetch_add(1, Ordering::SeqCst);
+        // SAFETY: the caller upholds the contract of `dealloc`; `pointer` came from the system's allocator.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        CALLS.fetch_add(1, Ordering::SeqCst);
+        // SAFETY: the caller upholds the contract of `realloc`; `pointer` came from the system's allocator.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+// The only test of this binary: a second one would allocate beside it.
+#[test]
+fn a_train_step_allocates_nothing() {
+    let graph = Graph::new();
+    network::train_step(&graph, network::BATCH);
+    let program = Arc::new(Program::compile(&graph, &Options::default()).expect("compiles"));
+    let mut store = Store::new(0);
+    let mut session = Session::new(&program, &mut store).expect("a session");
+    let (train, _) = network::data().expect("the data");
+    let images = &train.features()[..network::BATCH * train.columns()];
+    let labels = &train.labels()[..network::BATCH];
+    let mut losses = [0.0f32; 1003];
+    let mut before = 0;
+    for (step, loss) in losses.iter_mut().enumerate() {
+        if step == 3 {
+            before = CALLS.load(Ordering::SeqCst);
+        }
+        let inputs = [ArrayRef::F32(images), ArrayRef::I32(labels)];
+        let outputs = &mut [ArrayMut::F32(std::slice::from_mut(loss))];
+        session.run(&mut store, &inputs, outputs).expect("runs");
+    }
+    let calls = CALLS.load(Ordering::SeqCst) - before;
+    assert_eq!(calls, 0, "1,000 steps called the allocator {calls} times");
+    assert!(losses[1002] < 0.5 * losses[0], "the steps trained: {} to {}", losses[0], losses[1002]);
+}
