@@ -8,7 +8,7 @@ use crate::language::Head;
 use crate::lower::{Copier, Hint, Lowerer, declare};
 use crate::raise::{Raised, raise};
 use crate::report::{Danger, Report, Stop, Validation};
-use crate::rules::{RULES, RuleClass};
+use crate::rules::{RULES, Rule, RuleClass};
 use crate::saturate::{Saturation, saturate};
 use crate::search::improve;
 use crate::validate::{compare, small_sizes, smallest_index};
@@ -121,6 +121,15 @@ pub fn optimize(
     cost: &dyn Cost,
     config: &RewriteConfig,
 ) -> Result<(Graph, Report), RewriteError> {
+    optimize_with(graph, cost, config, &RULES)
+}
+
+fn optimize_with(
+    graph: &Graph,
+    cost: &dyn Cost,
+    config: &RewriteConfig,
+    rules: &[Rule],
+) -> Result<(Graph, Report), RewriteError> {
     if graph.has_grad() {
         return Err(RewriteError::Grad);
     }
@@ -131,7 +140,7 @@ pub fn optimize(
         Saturation { rules: BTreeMap::new(), iterations: 0, stop: Stop::NotRun }
     } else {
         let nodes = graph.nodes().len();
-        saturate(&mut raised.egraph, &RULES, config.semantics, &config.limits, nodes)
+        saturate(&mut raised.egraph, rules, config.semantics, &config.limits, nodes)
     };
     if let Some(conflict) = &raised.egraph.analysis.conflict {
         return Err(RewriteError::Contradiction(conflict.clone()));
@@ -322,4 +331,81 @@ fn finish(mut builder: Builder, graph: &Graph, nodes: &[NodeId]) -> Builder {
         builder.set_guard(Some(next()));
     }
     builder
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cost::TableCost;
+    use crate::extract::Price;
+    use crate::rules::parse;
+    use eggrad_ir::DType;
+    use eggrad_testkit::{Config, random_graph};
+    use proptest::prelude::*;
+
+    fn outcome(text: &str, rule: &str) -> Result<(Graph, Report), RewriteError> {
+        let graph: Graph = format!("graph 1\n{text}\n").parse().unwrap();
+        let rules = parse("planted", &format!("# wrong\n{rule}\n")).unwrap();
+        optimize_with(&graph, &TableCost, &RewriteConfig::default(), &rules)
+    }
+
+    #[test]
+    fn a_wrong_rule_is_caught_in_every_compile() {
+        let text = "in x: f32[4]\n%1 = exp x\n%2 = neg %1\nout a = x\nout y = %2";
+        let wrong = outcome(text, "bad [real]: (neg (exp ?a)) => ?a");
+        let Err(RewriteError::Unsound { output, rules, .. }) = wrong else { panic!("{wrong:?}") };
+        assert_eq!((output.as_str(), rules.as_str()), ("y", "bad"));
+    }
+
+    #[test]
+    fn constants_that_differ_cannot_be_made_equal() {
+        let text = "%0 = const, type f32, value 2.0\n%1 = neg %0\nout y = %1";
+        let wrong = outcome(text, "bad [real]: (neg ?a) => ?a");
+        assert!(matches!(wrong, Err(RewriteError::Contradiction(_))), "{wrong:?}");
+    }
+
+    /// The best price over all choices without cycles; `None` when there are too many.
+    fn best(classes: &Classes) -> Option<Price> {
+        let n = classes.ids.len();
+        let ways = |list: &Vec<crate::extract::Candidate>| list.len();
+        let total = classes.candidates.iter().map(ways).try_fold(1usize, usize::checked_mul)?;
+        if total > 20_000 {
+            return None;
+        }
+        let mut choice = vec![0; n];
+        let mut best: Option<Price> = None;
+        for mut code in 0..total {
+            for (place, list) in classes.candidates.iter().enumerate() {
+                choice[place] = code % list.len();
+                code /= list.len();
+            }
+            if classes.order(&choice).is_some() {
+                let price = classes.total(&choice, &classes.roots).1;
+                if best.is_none_or(|b| price.beats(b)) {
+                    best = Some(price);
+                }
+            }
+        }
+        best
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            cases: 200, failure_persistence: None, ..ProptestConfig::default()
+        })]
+
+        #[test]
+        fn extraction_finds_the_best_choice(random in random_graph(Config::new(DType::F32))) {
+            let graph = &random.graph;
+            let mut raised = raise(graph);
+            let limits = Limits::default();
+            let nodes = graph.nodes().len();
+            saturate(&mut raised.egraph, &RULES, Semantics::Real, &limits, nodes);
+            let chosen = choose(graph, &raised, &TableCost, &limits);
+            if let Some(best) = best(&chosen.classes) {
+                let price = chosen.classes.total(&chosen.choice, &chosen.classes.roots).1;
+                prop_assert!(!best.beats(price), "{best:?} beats {price:?} in\n{graph}");
+            }
+        }
+    }
 }

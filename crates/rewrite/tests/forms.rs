@@ -192,3 +192,45 @@ fn rules_are_described() {
         assert!(!rule.reason.is_empty() && rule.text.contains("=>"), "{rule:?}");
     }
 }
+
+#[test]
+fn binary_cross_entropy_is_stable() {
+    let one = "%c = const, type f32, value 1.0\n%cb = broadcast %c, shape [4, 3], axes []\n";
+    let (result, report) = optimized(&format!(
+        "{X}in y: f32[4, 3], range 0 to 1\n{one}%p = sigmoid x\n%q = sub %cb %p\n%lp = log %p\n%lq = log %q\n\
+         %r = sub %cb y\n%a = mul y %lp\n%b = mul %r %lq\n%s = add %a %b\n%t = sum %s, axes [0, 1]\n%l = neg %t\nout l = %l"
+    ));
+    assert_eq!(report.danger_after, 0, "{result}{report}");
+    assert!(!result.to_string().contains("log"), "{result}");
+}
+
+#[test]
+fn axes_of_one_element_come_and_go() {
+    check(
+        "in x: bool[4, 1]\n%1 = reshape x, shape [4]\n%2 = not %1\n%3 = reshape %2, shape [1, 4]\nout y = %3",
+        "%1 = reshape x, shape [4]\n%2 = not %1\n%3 = broadcast %2, shape [1, 4], axes [1]",
+    );
+}
+
+#[test]
+fn graphs_over_nothing_are_left_alone() {
+    let (result, report) =
+        optimized("in x: f32[0, 3]\n%1 = sum x, axes [0]\n%2 = neg %1\n%3 = neg %2\nout y = %3");
+    assert_eq!(report.stop, Stop::NotRun);
+    assert!(result.to_string().contains("neg"));
+}
+
+#[test]
+fn reshapes_that_do_not_line_up_stay() {
+    check(
+        "in x: f32[4, 6]\n%1 = neg x\n%2 = reshape %1, shape [4, 2, 3]\n%3 = neg %2\nout y = %3",
+        "%1 = neg x\n%2 = reshape %1, shape [4, 2, 3]\n%3 = neg %2",
+    );
+}
+
+#[test]
+fn masks_of_infinity_do_not_cancel() {
+    let mask = "%c = const, type f32, value -inf\n%cb = broadcast %c, shape [4, 3], axes []\n";
+    let (result, _) = optimized(&format!("{X}{mask}%a = add x %cb\n%b = sub %a %cb\nout y = %b"));
+    assert!(result.to_string().contains("sub"), "{result}");
+}
