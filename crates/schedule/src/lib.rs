@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod assign;
+pub mod cost;
 mod error;
 mod evaluate;
 mod groups;

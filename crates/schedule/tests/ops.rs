@@ -11,6 +11,8 @@ use eggrad_ir::{
 use eggrad_testkit::Rng;
 use std::sync::Arc;
 
+type Pairs = Vec<(usize, usize)>;
+
 const NUMBERS: [DType; 5] = [DType::F32, DType::F64, DType::I32, DType::I64, DType::U8];
 
 struct Case {
@@ -230,7 +232,7 @@ fn products_of_any_axes() {
     for (l, r) in [(0, 0), (1, 2), (2, 1), (3, 3)] {
         lists = lists
             .into_iter()
-            .flat_map(|(b, c): (Vec<(usize, usize)>, Vec<(usize, usize)>)| {
+            .flat_map(|(b, c): (Pairs, Pairs)| {
                 let mut batch = b.clone();
                 batch.push((l, r));
                 let mut contract = c.clone();

@@ -2,13 +2,15 @@
 
 mod common;
 
-use common::{check, run};
+use common::{bytes, check, run};
 use eggrad_interp::Tensor;
 use eggrad_ir::{
-    At, Builder, CompareOp, CrossEntropyOp, DType, DotAxes, Graph, NodeId, Op, Shape, StateKind,
+    At, Builder, CompareOp, CrossEntropyOp, DType, DotAxes, Graph, NodeId, Op, StateKind,
     TensorType, UnaryOp,
 };
-use eggrad_schedule::{EvaluateError, Plan, ScheduleConfig, schedule};
+use eggrad_schedule::{
+    EvaluateError, KernelKind, Place, Plan, ScheduleConfig, clusters, evaluate, schedule, verify,
+};
 use eggrad_testkit::Rng;
 use std::path::Path;
 
@@ -134,4 +136,174 @@ fn a_train_step_is_a_handful_of_kernels() {
         &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/step"),
         |_| plan.as_ref().map_or_else(ToString::to_string, ToString::to_string),
     );
+}
+
+fn plan(graph: &Graph) -> Plan {
+    schedule(graph, &ScheduleConfig::default()).expect("the graph can be scheduled")
+}
+
+fn parsed(text: &str) -> Graph {
+    text.parse().unwrap_or_else(|e| panic!("{e}\n{text}"))
+}
+
+/// Also runs every graph of the golden files.
+#[test]
+fn golden_plans() {
+    eggrad_testkit::golden(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/plans"),
+        |text| {
+            let graph = parsed(text);
+            let (inputs, states) = arrays(&graph);
+            check(&graph, &inputs, &states).to_string()
+        },
+    );
+}
+
+#[test]
+fn plans_are_the_same_every_time() {
+    let graph = parsed(&train_step(&[7, 5, 4, 3], 6).to_string());
+    let again = parsed(&graph.to_string());
+    assert_eq!(plan(&graph).to_string(), plan(&again).to_string());
+    assert_eq!(plan(&graph), plan(&graph));
+    let boxes = clusters(&graph, &plan(&graph));
+    assert_eq!(boxes.len(), plan(&graph).kernels.len());
+    assert!(boxes.iter().all(|b| !b.nodes.is_empty()));
+}
+
+#[test]
+fn a_loss_that_is_not_finite_leaves_every_state_alone() {
+    let graph = train_step(&[7, 5, 4, 3], 6);
+    let (mut inputs, states) = arrays(&graph);
+    inputs[0] = Tensor::full(graph.inputs()[0].ty.clone(), f64::NAN);
+    for fuse in [false, true] {
+        let plan = schedule(&graph, &ScheduleConfig { fuse }).expect("can be scheduled");
+        let before: Vec<Vec<u8>> = states.iter().map(bytes).collect();
+        let mut after = before.clone();
+        let given: Vec<Vec<u8>> = inputs.iter().map(bytes).collect();
+        let given: Vec<&[u8]> = given.iter().map(Vec::as_slice).collect();
+        let result = evaluate(&plan, &given, &mut after);
+        assert!(matches!(result, Err(EvaluateError::NonFinite { value }) if value.is_nan()));
+        assert_eq!(before, after);
+    }
+}
+
+/// The loss needs the state's new value, which so cannot be written where it is made.
+#[test]
+fn a_write_that_the_guard_needs_waits_for_it() {
+    let graph = parsed(
+        "graph 1\nparam w: f32[4]\n%1 = square w\n%2 = sum %1, axes [0]\nout y = %2\nwrite w = %1\nguard %2\n",
+    );
+    let states = [Tensor::from_values(graph.states()[0].ty.clone(), &[1.0, 2.0, 3.0, 4.0])];
+    let plan = check(&graph, &[], &states);
+    let last = plan.kernels.last().expect("there are kernels");
+    assert_eq!(last.name, "copy");
+    assert_eq!(plan.guard.as_ref().map(|g| g.after), Some(plan.kernels.len() - 1));
+    let infinite = [Tensor::full(graph.states()[0].ty.clone(), 1e30)];
+    assert!(matches!(run(&plan, &[], &infinite), Err(EvaluateError::NonFinite { .. })));
+}
+
+#[test]
+fn cross_entropy_keeps_its_digits() {
+    let rows: [([f64; 3], usize); 6] = [
+        ([1000.0, 0.0, -1000.0], 0),
+        ([1000.0, 0.0, -1000.0], 2),
+        ([0.0, 1000.0, 0.0], 1),
+        ([0.0, 1000.0, 0.0], 0),
+        ([20.0, 0.0, 0.0], 0),
+        ([0.5, 0.5, 0.5], 1),
+    ];
+    let graph = parsed(
+        "graph 1\nin z: f32[6, 3]\nin i: i32[6]\n%2 = one_hot i, type f32, classes 3\n\
+         %3 = cross_entropy z %2, axes [1]\n%4 = cross_entropy_residual z %2, axes [1]\n\
+         out loss = %3\nout residual = %4\n",
+    );
+    let z: Vec<f64> = rows.iter().flat_map(|r| r.0).collect();
+    let i: Vec<f64> = rows.iter().map(|r| r.1 as f64).collect();
+    let inputs = [
+        Tensor::from_values(graph.inputs()[0].ty.clone(), &z),
+        Tensor::from_values(graph.inputs()[1].ty.clone(), &i),
+    ];
+    let plan = plan(&graph);
+    assert_eq!(plan.kernels.len(), 1, "{plan}");
+    let (found, _) = run(&plan, &inputs, &[]).expect("there is no guard");
+    let expected = eggrad_interp::run(&graph, &inputs, &[], eggrad_interp::Precision::AsWritten)
+        .expect("the interpreter runs it");
+    for (f, e) in found.iter().zip(&expected.outputs) {
+        let ulps = eggrad_testkit::max_ulps(f, e);
+        assert!(ulps <= 4, "{ulps} ulps: {:?} for {:?}", f.to_f64s(), e.to_f64s());
+    }
+    // log1p(2 e^-20) and its gradient are not lost beside 1.
+    let tiny = found[0].to_f64s()[4];
+    assert!((tiny / (2.0 * (-20f64).exp()) - 1.0).abs() < 1e-6);
+}
+
+/// Depth is bounded by memory only: nothing recurses, bodies stay short.
+#[test]
+fn long_chains_fit_a_small_stack() {
+    let build = |step: fn(&mut Builder, NodeId, usize) -> NodeId| {
+        let mut b = Builder::new();
+        let mut y = b.declare_input("x", TensorType::new(DType::F32, [3, 4]), None, At::Unknown);
+        for i in 0..100_000 {
+            y = step(&mut b, y, i);
+        }
+        b.output("y", y);
+        b.build().expect("well typed")
+    };
+    let run = move || {
+        let graphs = [
+            build(|b, x, i| b.unary([UnaryOp::Neg, UnaryOp::Square][i % 2], x)),
+            build(|b, x, i| {
+                let t = b.unary(UnaryOp::Abs, x);
+                let shape = if i % 2 == 0 { [4, 3] } else { [3, 4] };
+                let t = b.reshape(t, shape.into());
+                b.add(t, t)
+            }),
+            build(|b, x, _| b.unary(UnaryOp::Neg, x)),
+        ];
+        for graph in &graphs {
+            let plan = plan(graph);
+            let insts = plan.kernels.iter().map(|k| match &k.kind {
+                KernelKind::Row(k) => k.phases.len(),
+                KernelKind::Column(_) | KernelKind::Product(_) => 0,
+            });
+            assert!(plan.kernels.len() > 100 && insts.max() == Some(1));
+        }
+    };
+    let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(run).expect("a thread");
+    thread.join().expect("the chains are scheduled");
+}
+
+/// Breaks a good plan in one way after the other; each is found.
+#[test]
+fn the_verifier_finds_broken_plans() {
+    let good = plan(&train_step(&[7, 5, 4, 3], 6));
+    assert_eq!(verify(&good), Vec::<String>::new());
+    let broken = |what: &str, harm: &dyn Fn(&mut Plan)| {
+        let mut plan = good.clone();
+        harm(&mut plan);
+        let errors = verify(&plan);
+        assert!(errors.iter().any(|e| e.contains(what)), "{what}: {errors:?}");
+    };
+    let arena = |p: &Plan| {
+        p.buffers
+            .iter()
+            .position(|b| b.place != Place::Arena(0) && matches!(b.place, Place::Arena(_)))
+    };
+    broken("reaches element", &|p| p.buffers[0].elements -= 1);
+    broken("does not wait", &|p| {
+        if let Some(g) = &mut p.guard {
+            g.after = p.kernels.len();
+        }
+    });
+    broken("before it is written", &|p| p.kernels.swap(0, 1));
+    broken("same bytes", &|p| {
+        if let Some(b) = arena(p) {
+            p.buffers[b].place = Place::Arena(0);
+        }
+    });
+    broken("lies wrong", &|p| p.arena_bytes = 64);
+    broken("never written", &|p| {
+        p.kernels.pop();
+    });
+    broken("though it stays", &|p| p.states[0].written = false);
 }

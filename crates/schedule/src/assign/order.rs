@@ -4,6 +4,7 @@ use super::{Assign, Task, uses};
 use crate::lower::Arg;
 use eggrad_ir::{NodeId, Op};
 use std::cmp::Reverse;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeSet, BinaryHeap};
 
 impl Assign<'_> {
@@ -29,17 +30,17 @@ impl Assign<'_> {
             }
             if !self.maker.contains_key(&id) {
                 self.copy(Arg::Value(id), Arg::Output(i), ty, id);
-            } else if self.primary.contains_key(&id) {
-                self.mirror(id, Arg::Output(i));
             } else {
-                self.primary.insert(id, Arg::Output(i));
+                self.keep(id, Arg::Output(i));
             }
         }
     }
 
-    /// Has the value of `id` also written to `to`.
-    fn mirror(&mut self, id: NodeId, to: Arg) {
-        if matches!(self.groups.graph.node(id).op, Op::ScatterAdd { .. }) {
+    /// Has the value of `id` written to `to`, which holds it from then on if nothing did before.
+    fn keep(&mut self, id: NodeId, to: Arg) {
+        if let Entry::Vacant(primary) = self.primary.entry(id) {
+            primary.insert(to);
+        } else if matches!(self.groups.graph.node(id).op, Op::ScatterAdd { .. }) {
             self.copy(Arg::Value(id), to, self.groups.graph.ty(id), id);
         } else {
             self.copies.entry(id).or_default().push(to);
@@ -119,11 +120,7 @@ impl Assign<'_> {
             return false;
         }
         self.tasks[maker].after.extend(readers);
-        if self.primary.contains_key(&value) {
-            self.mirror(value, Arg::State(state));
-        } else {
-            self.primary.insert(value, Arg::State(state));
-        }
+        self.keep(value, Arg::State(state));
         true
     }
 

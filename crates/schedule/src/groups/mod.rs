@@ -248,7 +248,7 @@ impl<'g> Groups<'g> {
             if next == on || seen.len() > MOST {
                 return true;
             }
-            for (read, _) in &self.groups[next].reads {
+            for read in self.groups[next].reads.keys() {
                 if let Some(home) = self.home[read.index()]
                     && seen.insert(home)
                 {

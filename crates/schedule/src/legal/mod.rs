@@ -41,7 +41,12 @@ pub(crate) fn legalize(graph: &Graph) -> Result<Legal, ScheduleError> {
     for id in graph.ids() {
         let new = pass.node(id)?;
         pass.map.push(new);
-        origin.resize(pass.new.graph().nodes().len(), id);
+        // The transpose of a product may have become the product the other way round.
+        let made = &pass.new.graph().nodes()[origin.len()..];
+        let turned = matches!(graph.node(id).op, Op::Move(_))
+            && made.iter().any(|n| matches!(n.op, Op::Dot(_) | Op::Reduce(..)));
+        let first = if turned { graph.node(id).inputs[0] } else { id };
+        origin.resize(pass.new.graph().nodes().len(), first);
     }
     for output in graph.outputs() {
         pass.new.output(&output.name, pass.map[output.node.index()]);

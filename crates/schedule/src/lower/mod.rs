@@ -119,6 +119,10 @@ impl<'a> Lowering<'a> {
                 names.push(name);
             }
         }
+        let moves_only = |m: &NodeId| matches!(self.groups.graph.node(*m).op, Op::Move(_));
+        if self.group(group).members.iter().all(moves_only) {
+            names = vec!["pack"];
+        }
         let more = names.len() > MOST;
         names.truncate(MOST);
         let mut name = if names.is_empty() { "copy".to_string() } else { names.join("+") };

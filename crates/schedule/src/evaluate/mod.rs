@@ -1,11 +1,15 @@
 //! The plan evaluator: what machine code must compute, bit by bit.
 
+mod fold;
+mod memory;
+
 use crate::plan::{
-    Access, COLUMN_BLOCK, ColumnKernel, FOLD_LANES, Fold, FoldOp, Kernel, KernelKind, Phase, Place,
-    Plan, ProductKernel, RowKernel, Store,
+    Access, COLUMN_BLOCK, ColumnKernel, FOLD_LANES, Fold, FoldOp, Kernel, KernelKind, Phase, Plan,
+    ProductKernel, RowKernel, Store,
 };
-use eggrad_body::{Body, Env, Lane, Value, eval};
-use eggrad_ir::DType;
+use eggrad_body::{Body, Env, Lane, eval};
+use fold::{Combine, Pair};
+use memory::{GARBAGE, Memory};
 use thiserror::Error;
 
 /// Why a plan was not run to its end.
@@ -82,9 +86,6 @@ pub fn evaluate(
     Ok(memory.outputs)
 }
 
-/// What memory holds before it is written: neither zero nor a sensible number.
-const GARBAGE: u8 = 0xA7;
-
 fn check_count(what: &'static str, expected: usize, found: usize) -> Result<(), EvaluateError> {
     if expected == found { Ok(()) } else { Err(EvaluateError::Count { what, expected, found }) }
 }
@@ -92,67 +93,6 @@ fn check_count(what: &'static str, expected: usize, found: usize) -> Result<(), 
 fn check_bytes(name: &str, expected: usize, found: usize) -> Result<(), EvaluateError> {
     let name = name.to_string();
     if expected == found { Ok(()) } else { Err(EvaluateError::Bytes { name, expected, found }) }
-}
-
-struct Memory<'a> {
-    plan: &'a Plan,
-    inputs: &'a [&'a [u8]],
-    states: &'a mut [Vec<u8>],
-    outputs: Vec<Vec<u8>>,
-    arena: Vec<u8>,
-}
-
-impl Memory<'_> {
-    fn bytes(&self, buffer: usize) -> &[u8] {
-        let b = &self.plan.buffers[buffer];
-        match &b.place {
-            Place::Input(i) => self.inputs[*i],
-            Place::Output(i) => &self.outputs[*i],
-            Place::State(i) => &self.states[*i],
-            Place::Arena(offset) => &self.arena[*offset..offset + b.bytes()],
-            Place::Constant(bytes) => bytes,
-        }
-    }
-
-    fn bytes_mut(&mut self, buffer: usize) -> &mut [u8] {
-        let b = &self.plan.buffers[buffer];
-        match &b.place {
-            Place::Output(i) => &mut self.outputs[*i],
-            Place::State(i) => &mut self.states[*i],
-            Place::Arena(offset) => &mut self.arena[*offset..offset + b.bytes()],
-            Place::Input(_) | Place::Constant(_) => {
-                panic!("internal error: a kernel writes `{}`, which is read only", b.name)
-            }
-        }
-    }
-
-    fn load(&self, buffer: usize, dtype: DType, element: usize) -> u64 {
-        let bytes = &self.bytes(buffer)[element * dtype.bytes()..];
-        match dtype {
-            DType::F32 | DType::I32 => u64::from(u32::from_le_bytes(first(bytes))),
-            DType::F64 | DType::I64 => u64::from_le_bytes(first(bytes)),
-            DType::U8 => u64::from(bytes[0]),
-            DType::Bool => u64::from(bytes[0] != 0),
-        }
-    }
-
-    fn store(&mut self, buffer: usize, dtype: DType, element: usize, value: u64) {
-        let size = dtype.bytes();
-        let at = element * size;
-        self.bytes_mut(buffer)[at..at + size].copy_from_slice(&value.to_le_bytes()[..size]);
-    }
-
-    fn float(&self, buffer: usize) -> f64 {
-        let dtype = self.plan.buffers[buffer].dtype;
-        let bits = self.load(buffer, dtype, 0);
-        if dtype == DType::F64 { f64::from_bits(bits) } else { f32::from_bits(bits as u32).into() }
-    }
-}
-
-fn first<const N: usize>(bytes: &[u8]) -> [u8; N] {
-    let mut word = [0; N];
-    word.copy_from_slice(&bytes[..N]);
-    word
 }
 
 /// What a body sees at one position.
@@ -226,79 +166,6 @@ fn run_stores(
             value = Combine::new(FoldOp::Sum, body.lane(store.value)).apply(old, value);
         }
         memory.store(buffer, access.dtype, place, value);
-    }
-}
-
-/// A body of two operands.
-struct Combine {
-    body: Body,
-    value: Value,
-    identity: u64,
-}
-
-struct Pair(u64, u64, u64);
-
-impl Env for Pair {
-    fn load(&mut self, access: u16, _: Lane) -> u64 {
-        [self.0, self.1, self.2][usize::from(access)]
-    }
-
-    fn load_at(&mut self, _: u16, _: Lane, _: i64, _: u32, _: u32) -> u64 {
-        panic!("internal error: a fold gathers")
-    }
-
-    fn scalar(&mut self, _: u16, _: Lane) -> u64 {
-        panic!("internal error: a fold reads a scalar")
-    }
-
-    fn index(&mut self, _: u16) -> i64 {
-        panic!("internal error: a fold reads its position")
-    }
-}
-
-impl Combine {
-    fn new(op: FoldOp, lane: Lane) -> Combine {
-        let mut body = Body::new();
-        let (acc, x) = (body.load(0, lane), body.load(1, lane));
-        let extreme = |body: &mut Body, largest: bool| {
-            let wins = if largest { body.gt(acc, x) } else { body.lt(acc, x) };
-            if !lane.is_float() {
-                return body.select(wins, acc, x);
-            }
-            let nan = body.is_nan(acc);
-            let wins = body.or(wins, nan);
-            let y = body.select(wins, acc, x);
-            let nan = body.is_nan(x);
-            body.select(nan, x, y)
-        };
-        let (value, start) = match op {
-            FoldOp::Sum => (body.add(acc, x), 0.0),
-            FoldOp::Prod => (body.mul(acc, x), 1.0),
-            FoldOp::Max => (extreme(&mut body, true), f64::NEG_INFINITY),
-            FoldOp::Min => (extreme(&mut body, false), f64::INFINITY),
-        };
-        let identity = Body::new().konst_bits(lane, start);
-        Combine { body, value, identity }
-    }
-
-    fn apply(&self, acc: u64, x: u64) -> u64 {
-        let mut values = vec![];
-        eval(&self.body, &mut Pair(acc, x, 0), &mut values);
-        values[self.value.index()]
-    }
-}
-
-/// Bits of a constant.
-trait Bits {
-    fn konst_bits(self, lane: Lane, value: f64) -> u64;
-}
-
-impl Bits for Body {
-    fn konst_bits(mut self, lane: Lane, value: f64) -> u64 {
-        let value = self.konst(lane, value);
-        let mut values = vec![];
-        eval(&self, &mut Pair(0, 0, 0), &mut values);
-        values[value.index()]
     }
 }
 
