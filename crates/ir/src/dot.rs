@@ -3,6 +3,7 @@
 
 use crate::graph::{Graph, NodeId, StateKind};
 use crate::op::Op;
+use crate::types::Literal;
 use std::fmt::Write;
 
 /// Which part of a train step a node belongs to.
@@ -12,7 +13,8 @@ pub enum Part {
     Forward,
     /// Needed only for state writes, but independent of optimizer state.
     Backward,
-    /// Needed only for state writes, and computed from optimizer slots, counters, or directly a state's new value.
+    /// Needed only for state writes, and computed from optimizer slots or counters, or elementwise work on the way from
+    /// a gradient to a state's new value.
     Update,
 }
 
@@ -30,20 +32,63 @@ pub fn parts(graph: &Graph) -> Vec<Part> {
         |s: &&crate::graph::StateDecl| matches!(s.kind, StateKind::Slot | StateKind::Counter);
     let slots: Vec<NodeId> = graph.states().iter().filter(update).map(|s| s.read).collect();
     let writes: Vec<NodeId> = graph.states().iter().filter_map(|s| s.write).collect();
-    let mut stateful = vec![false; graph.nodes().len()];
-    slots.iter().for_each(|id| stateful[id.index()] = true);
+    let mut update = vec![false; graph.nodes().len()];
+    slots.iter().for_each(|id| update[id.index()] = true);
     for id in graph.ids() {
-        let node = graph.node(id);
-        if node.inputs.iter().any(|i| stateful[i.index()]) {
-            stateful[id.index()] = true;
-        }
-        if parts[id.index()] == Part::Backward
-            && (stateful[id.index()] || (writes.contains(&id) && !node.op.is_leaf()))
-        {
+        update[id.index()] |= graph.node(id).inputs.iter().any(|i| update[i.index()]);
+    }
+    writes.iter().for_each(|id| update[id.index()] |= !graph.node(*id).op.is_leaf());
+    let users = graph.users();
+    for id in graph.ids().rev() {
+        let own = &users[id.index()];
+        let local = is_local(&graph.node(id).op) && !writes.contains(&id);
+        update[id.index()] |= local && !own.is_empty() && own.iter().all(|u| update[u.index()]);
+        if update[id.index()] && parts[id.index()] == Part::Backward {
             parts[id.index()] = Part::Update;
         }
     }
     parts
+}
+
+/// Whether each element of the result depends on one element of each operand.
+fn is_local(op: &Op) -> bool {
+    match op {
+        Op::Const(..)
+        | Op::Data(_)
+        | Op::Iota { .. }
+        | Op::Size { .. }
+        | Op::Unary(_)
+        | Op::Binary(_)
+        | Op::Compare(_)
+        | Op::Select
+        | Op::Cast(_)
+        | Op::Mark(_)
+        | Op::Move(_) => true,
+        Op::Input(_)
+        | Op::State(_)
+        | Op::Reduce(..)
+        | Op::Softmax(..)
+        | Op::CrossEntropy(..)
+        | Op::Dot(_)
+        | Op::OneHot { .. }
+        | Op::Gather { .. }
+        | Op::ScatterAdd { .. }
+        | Op::Grad => false,
+    }
+}
+
+/// The number that a node is everywhere, if it is a constant or a broadcast of one; such nodes are drawn as part of
+/// their users.
+fn constant(graph: &Graph, id: NodeId) -> Option<Literal> {
+    let node = graph.node(id);
+    match (&node.op, node.inputs.first()) {
+        (Op::Const(_, literal), _) => Some(*literal),
+        (Op::Move(_), Some(&inner)) => match graph.node(inner).op {
+            Op::Const(_, literal) => Some(literal),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// Nodes drawn in one box.
@@ -58,13 +103,15 @@ pub struct Cluster {
 /// The graph in Graphviz's language, titled `title`, with `clusters` as boxes.
 pub fn to_dot(graph: &Graph, title: &str, clusters: &[Cluster]) -> String {
     let parts = parts(graph);
+    let mut hidden: Vec<bool> = graph.ids().map(|id| constant(graph, id).is_some()).collect();
+    graph.roots().for_each(|id| hidden[id.index()] = false);
     let mut text = String::from("digraph eggrad {\n");
     let _ = writeln!(text, "  label={}; labelloc=t; rankdir=TB; compound=true;", quote(title));
     text.push_str(
         "  node [shape=box, style=\"rounded,filled\", fontname=\"Helvetica\", fontsize=11];\n",
     );
     text.push_str("  edge [fontname=\"Helvetica\", fontsize=9, color=\"#555555\"];\n");
-    let mut drawn = vec![false; graph.nodes().len()];
+    let mut drawn = hidden.clone();
     for (i, cluster) in clusters.iter().enumerate() {
         let _ = writeln!(text, "  subgraph cluster_{i} {{");
         let _ = writeln!(
@@ -82,8 +129,8 @@ pub fn to_dot(graph: &Graph, title: &str, clusters: &[Cluster]) -> String {
     for id in graph.ids().filter(|id| !drawn[id.index()]) {
         draw_node(&mut text, graph, id, parts[id.index()], "  ");
     }
-    for id in graph.ids() {
-        for &input in &graph.node(id).inputs {
+    for id in graph.ids().filter(|id| !hidden[id.index()]) {
+        for &input in graph.node(id).inputs.iter().filter(|i| !hidden[i.index()]) {
             let shape = graph.ty(input).to_string();
             let _ = writeln!(text, "  n{} -> n{} [label={}];", input.0, id.0, quote(&shape));
         }
@@ -123,6 +170,11 @@ fn draw_node(text: &mut String, graph: &Graph, id: NodeId, part: Part, indent: &
             for (key, value) in crate::text::attributes(&node.op) {
                 if key != "values" {
                     let _ = write!(label, "\n{key} {value}");
+                }
+            }
+            for (position, &input) in node.inputs.iter().enumerate() {
+                if let Some(literal) = constant(graph, input) {
+                    let _ = write!(label, "\noperand {position} {literal}");
                 }
             }
             (label, colour)
