@@ -12,6 +12,9 @@ use egg::Id;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
+/// Nanoseconds added to every node, so that of two graphs that take as long the smaller one is chosen.
+const PER_NODE: f64 = 0.01;
+
 /// Danger, then nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Price {
@@ -22,7 +25,7 @@ pub(crate) struct Price {
 impl Price {
     /// Danger in nanoseconds where one number is needed: more than any graph takes.
     fn score(self) -> f64 {
-        self.danger as f64 * 1e15 + self.cost
+        self.danger as f64 * 1e12 + self.cost
     }
 
     pub(crate) fn add(&mut self, other: Price, sign: i64) {
@@ -90,7 +93,7 @@ impl Classes {
                 }
                 let price = Price {
                     danger: danger(egraph, term, me).map_or(0, |d| i64::from(d.0 as Weight)),
-                    cost: cost.nanoseconds(&work(egraph, term, me)),
+                    cost: cost.nanoseconds(&work(egraph, term, me)) + PER_NODE,
                 };
                 list.push(Candidate { term: term.clone(), price, children });
             }
