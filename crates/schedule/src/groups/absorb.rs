@@ -107,7 +107,8 @@ impl Groups<'_> {
     fn relevel(&mut self, group: usize) {
         for id in self.groups[group].members.clone() {
             let own = |r: &&(NodeId, Map)| self.home[r.0.index()] == Some(group);
-            let pulled = self.pulled(id);
+            // A member whose operand is demanded reads nothing: the pass is done again.
+            let pulled = self.pull(group, id).unwrap_or_default();
             let read = pulled.reads.iter().filter(own).map(|r| self.level[r.0.index()]).max();
             let reduces = matches!(self.graph.node(id).op, Op::Reduce(..));
             self.level[id.index()] = read.unwrap_or(0) + usize::from(reduces);
