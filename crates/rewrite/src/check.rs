@@ -3,13 +3,15 @@
 use crate::axes::{Axis, AxisSet};
 use crate::build::{add, axes_leaf, constant, facts, make, type_leaf};
 use crate::condition::{Asks, Condition};
+use crate::copy::shape;
 use crate::cost::TableCost;
 use crate::extract::Classes;
 use crate::facts::{Context, Egraph};
 use crate::language::{Head, Kind, Opaque};
-use crate::lower::{Lowerer, shape};
+use crate::lower::Lowerer;
+use crate::pattern::Expr;
 use crate::rational::Rational;
-use crate::rules::{Expr, RULES, Rule, instantiate, parse};
+use crate::rules::{RULES, Rule, instantiate, parse};
 use egg::{Id, Searcher, Subst, Var};
 use eggrad_interp::{Precision, Tensor, run};
 use eggrad_ir::{At, Builder, CompareOp, DType, Graph, Op, SoftmaxOp, TensorType, UnaryOp};

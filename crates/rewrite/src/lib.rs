@@ -12,7 +12,9 @@ mod axes;
 mod build;
 #[cfg(test)]
 mod check;
+mod choose;
 mod condition;
+mod copy;
 mod cost;
 mod danger;
 mod extract;
@@ -21,6 +23,7 @@ mod interval;
 mod language;
 mod lower;
 mod optimize;
+mod pattern;
 mod raise;
 mod rational;
 mod report;
