@@ -1,4 +1,5 @@
-//! Speed of single kernels and of compiling them. `cargo bench -p eggrad-jit`
+//! Speed of single kernels and of compiling them: `cargo bench -p eggrad-jit`, with part of a name for only some.
+//! `LISTING=name` prints a kernel's code.
 
 use eggrad_body::{Body, Lane, Value};
 use eggrad_ir::{DType, Part, TensorType};
@@ -13,6 +14,11 @@ fn access(arg: usize, strides: &[usize]) -> Access {
 /// Compiles a kernel whose last argument is its output, runs it for a while, and prints the best time of a run, per
 /// `unit` of which it does `units`.
 fn measure(name: &str, kind: KernelKind, sizes: &[usize], units: f64, unit: &str) {
+    // `cargo bench` passes `--bench` too.
+    let wanted = std::env::args().skip(1).find(|arg| !arg.starts_with("--"));
+    if wanted.is_some_and(|wanted| !name.contains(&wanted)) {
+        return;
+    }
     let mut plan = Plan::default();
     for (i, &elements) in sizes.iter().enumerate() {
         let slot = Slot {

@@ -5,6 +5,7 @@ use crate::check::check;
 use crate::emit::emit;
 use crate::error::JitError;
 use crate::executable::{Entry, Executable, KernelFn, Machine, Source};
+use cranelift_codegen::Context;
 use cranelift_codegen::ir::{AbiParam, types::I64};
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_codegen::settings::{self, Configurable};
@@ -188,6 +189,7 @@ struct ModuleBuilder {
     machine: Machine,
     fma: bool,
     listing: bool,
+    context: Context,
     scratch: FunctionBuilderContext,
     ids: Vec<FuncId>,
     tables: Vec<Vec<u8>>,
@@ -204,10 +206,12 @@ struct Built {
 impl ModuleBuilder {
     fn new(isa: OwnedTargetIsa, fma: bool, config: &JitConfig) -> ModuleBuilder {
         let module = JITModule::new(JITBuilder::with_isa(isa, default_libcall_names()));
+        let context = module.make_context();
         ModuleBuilder {
             machine: Machine::new(module),
             fma,
             listing: config.listing,
+            context,
             scratch: FunctionBuilderContext::new(),
             ids: vec![],
             tables: vec![],
@@ -219,7 +223,8 @@ impl ModuleBuilder {
         let started = Instant::now();
         let internal = |what: String| JitError::Internal { kernel: name.to_string(), what };
         let module = self.machine.module();
-        let mut context = module.make_context();
+        let context = &mut self.context;
+        module.clear_context(context);
         context.func.signature.params.extend([AbiParam::new(I64); 3]);
         let config = module.target_config();
         let table = emit(kind, args, self.fma, &mut context.func, &mut self.scratch, config);
@@ -228,7 +233,7 @@ impl ModuleBuilder {
         let id = module
             .declare_anonymous_function(&context.func.signature)
             .map_err(|e| internal(e.to_string()))?;
-        module.define_function(id, &mut context).map_err(|e| match e {
+        module.define_function(id, context).map_err(|e| match e {
             ModuleError::Allocation { .. } => JitError::Memory(e.to_string()),
             e => internal(format!("{e}: {e:?}")),
         })?;

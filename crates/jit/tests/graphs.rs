@@ -101,7 +101,7 @@ fn cases(count: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(cases(150))]
+    #![proptest_config(cases(500))]
 
     #[test]
     fn random_graphs_of_f32(case in random_graph(Config::new(DType::F32)), fuse: bool) {

@@ -166,6 +166,28 @@ fn folds_of_all_sizes() {
 }
 
 #[test]
+fn folds_of_constants() {
+    for lane in NUMBERS {
+        for op in FOLDS {
+            let dtype = dtype_of(lane);
+            let args = [blank(dtype, 3)];
+            let mut body = Body::new();
+            let value = body.konst(lane, 1.5);
+            let folds = vec![Fold { op, value }];
+            let mut after = Body::new();
+            let result = after.scalar(0, lane);
+            let phases = vec![
+                Phase::Pass { body, folds, stores: vec![] },
+                Phase::Scalar { body: after, results: vec![], stores: vec![store(0, result)] },
+            ];
+            let accesses = vec![access(0, dtype, &[1, 0])];
+            let kernel = RowKernel { outer: vec![3], row: 5, accesses, phases };
+            check(&format!("constants {op:?} {lane}"), KernelKind::Row(kernel), &args);
+        }
+    }
+}
+
+#[test]
 fn softmax() {
     for row in [1, 2, 10, 31, 100] {
         let mut numbers = Numbers::new(5);

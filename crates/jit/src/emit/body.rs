@@ -27,12 +27,14 @@ impl<'k> Code<'k> {
     pub(crate) fn new(
         body: &'k Body,
         stores: &'k [Store],
-        results: impl Iterator<Item = Value>,
+        results: impl Iterator<Item = Value> + Clone,
         accesses: &[Access],
         dim: usize,
     ) -> Code<'k> {
-        let mut code = Code::scalar(body, stores, results);
-        code.shape = code.choose_shape(accesses, dim);
+        let mut code = Code::scalar(body, stores, results.clone());
+        // Constants are not in the list of instructions, but they too are folded and stored.
+        let ends = results.chain(stores.iter().map(|s| s.value)).map(|v| body.lane(v));
+        code.shape = code.choose_shape(ends, accesses, dim);
         code
     }
 
@@ -68,14 +70,19 @@ impl<'k> Code<'k> {
         self.live.len()
     }
 
-    fn choose_shape(&self, accesses: &[Access], dim: usize) -> Shape {
-        let mut widths = self.live.iter().filter_map(|&i| self.lane(i).bytes());
-        let stored = self.stores.iter().filter_map(|s| self.body.lane(s.value).bytes());
-        let width = widths.next().or_else(|| stored.clone().next()).unwrap_or(4);
+    fn choose_shape(
+        &self,
+        ends: impl Iterator<Item = Lane>,
+        accesses: &[Access],
+        dim: usize,
+    ) -> Shape {
+        let lanes = self.live.iter().map(|&i| self.lane(i)).chain(ends);
+        let mut widths = lanes.filter_map(Lane::bytes);
+        let width = widths.next().unwrap_or(4);
         let gathers =
             self.live.iter().any(|&i| matches!(self.body.insts()[i], Inst::LoadAt { .. }));
         let scatters = self.stores.iter().any(|s| s.add_at.is_some());
-        if gathers || scatters || widths.chain(stored).any(|w| w != width) {
+        if gathers || scatters || widths.any(|w| w != width) {
             return Shape::SCALAR;
         }
         // Elements moved to places apart from each other gain nothing from vectors.

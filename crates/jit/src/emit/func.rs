@@ -44,7 +44,7 @@ pub(crate) struct Loop {
 enum LoopKind {
     /// Runs once: no code.
     Once,
-    /// Tested at the bottom.
+    /// Tested at the bottom. Carries nothing.
     Counted { header: Block, step: i64, end: Pos },
     /// Tested at the top.
     While { header: Block, exit: Block, step: i64 },
@@ -124,6 +124,8 @@ impl<'f> Gen<'f> {
         self.open_counted(begin, Pos::Dyn(end), 1, carried)
     }
 
+    /// Loops that carry values are tested at the top: a value handed both to the next round and to what follows counts
+    /// as used twice, and so does all it is computed from, which keeps Cranelift from loading operands from memory.
     fn open_counted(&mut self, begin: Value, end: Pos, step: i64, carried: &[Value]) -> Loop {
         let header = self.b.create_block();
         let pos = self.b.append_block_param(header, I64);
@@ -136,8 +138,16 @@ impl<'f> Gen<'f> {
         }
         self.b.ins().jump(header, &enter);
         self.b.switch_to_block(header);
-        let kind = LoopKind::Counted { header, step, end };
-        Loop { kind, pos: Pos::Dyn(pos), carried: params }
+        if carried.is_empty() {
+            let kind = LoopKind::Counted { header, step, end };
+            return Loop { kind, pos: Pos::Dyn(pos), carried: params };
+        }
+        let [body, exit] = [(); 2].map(|()| self.b.create_block());
+        let end = self.pos(end);
+        let more = self.b.ins().icmp(IntCC::SignedLessThan, pos, end);
+        self.b.ins().brif(more, body, &[], exit, &[]);
+        self.b.switch_to_block(body);
+        Loop { kind: LoopKind::While { header, exit, step }, pos: Pos::Dyn(pos), carried: params }
     }
 
     /// Opens a loop from `begin` by `step` while a whole step fits below `end`. Carries nothing.
@@ -163,24 +173,16 @@ impl<'f> Gen<'f> {
                 let pos = self.b.ins().iadd_imm_s(pos, step);
                 let end = self.pos(end);
                 let more = self.b.ins().icmp(IntCC::SignedLessThan, pos, end);
-                let mut again = vec![BlockArg::from(pos)];
-                let mut leave = vec![];
-                let mut params = vec![];
-                for &value in next {
-                    let ty = self.b.func.dfg.value_type(value);
-                    params.push(self.b.append_block_param(exit, ty));
-                    again.push(value.into());
-                    leave.push(BlockArg::from(value));
-                }
-                self.b.ins().brif(more, header, &again, exit, &leave);
-                self.b.switch_to_block(exit);
-                params
-            }
-            (LoopKind::While { header, exit, step }, Pos::Dyn(pos)) => {
-                let next = self.b.ins().iadd_imm_s(pos, step);
-                self.b.ins().jump(header, &[next.into()]);
+                self.b.ins().brif(more, header, &[pos.into()], exit, &[]);
                 self.b.switch_to_block(exit);
                 vec![]
+            }
+            (LoopKind::While { header, exit, step }, Pos::Dyn(pos)) => {
+                let mut again = vec![BlockArg::from(self.b.ins().iadd_imm_s(pos, step))];
+                again.extend(next.iter().map(|&value| BlockArg::from(value)));
+                self.b.ins().jump(header, &again);
+                self.b.switch_to_block(exit);
+                lp.carried
             }
             (LoopKind::Counted { .. } | LoopKind::While { .. }, Pos::Const(_)) => {
                 panic!("internal error: a loop without a counter")

@@ -10,7 +10,7 @@ use cranelift_codegen::ir::{InstBuilder, Value as Reg};
 use eggrad_body::Lane;
 use eggrad_schedule::ProductKernel;
 
-/// Steps along `k` in one round of the loop.
+/// Steps along `k` in one round of the loops that matter.
 const UNROLL: usize = 4;
 
 /// Instructions of an epilogue that may be repeated for each vector of a tile; larger ones are written once for each
@@ -19,19 +19,10 @@ const INLINE_EPILOGUE: usize = 8;
 
 /// Rows and vectors of tiles whose accumulators, one vector of the right operand for each column and one element of
 /// the left fit into sixteen registers.
-const TILES: [(usize, usize); 12] = [
-    (6, 2),
-    (5, 2),
-    (4, 3),
-    (3, 4),
-    (4, 2),
-    (3, 3),
-    (2, 5),
-    (2, 4),
-    (1, 8),
-    (1, 4),
-    (2, 2),
-    (1, 1),
+#[rustfmt::skip]
+const TILES: [(usize, usize); 15] = [
+    (6, 2), (5, 2), (4, 3), (3, 4), (4, 2), (3, 3), (2, 5), (2, 4), (1, 8), (1, 4), (2, 2),
+    (8, 1), (4, 1), (2, 1), (1, 1),
 ];
 
 /// The tile for a right operand that is contiguous along `k`: four vectors of it are transposed at a time.
@@ -86,7 +77,12 @@ pub(crate) fn emit(g: &mut Gen<'_>, k: &ProductKernel, begin: Reg, end: Reg) {
     if looped > 0 {
         let lp = g.open(looped, block, &[]);
         let spot = product.along_n(g, &spot, lp.pos, 0);
-        product.rows(g, &spot, tile.0, Tile { rows: tile.0, vectors: tile.1, last: lanes });
+        product.rows(
+            g,
+            &spot,
+            tile.0,
+            Tile { rows: tile.0, vectors: tile.1, last: lanes, unroll: UNROLL },
+        );
         g.close(lp, &[]);
     }
     let rest = k.n - looped;
@@ -94,7 +90,7 @@ pub(crate) fn emit(g: &mut Gen<'_>, k: &ProductKernel, begin: Reg, end: Reg) {
         let spot = product.along_n(g, &spot, Pos::Const(0), looped);
         let last = (rest - 1) % lanes + 1;
         let vectors = rest.div_ceil(lanes);
-        product.rows(g, &spot, tile.0, Tile { rows: tile.0, vectors, last });
+        product.rows(g, &spot, tile.0, Tile { rows: tile.0, vectors, last, unroll: UNROLL });
     }
     close_outer(g, loops);
 }
@@ -126,6 +122,8 @@ struct Tile {
     vectors: usize,
     /// Lanes of the last vector.
     last: usize,
+    /// Steps along `k` in one round of the loop.
+    unroll: usize,
 }
 
 /// Where a tile starts.
@@ -171,16 +169,21 @@ impl<'k> Product<'k> {
     fn rows(&self, g: &mut Gen<'_>, spot: &Spot<'k>, rows: usize, tile: Tile) {
         let rest = self.k.m % rows;
         if let Some((begin, end)) = self.whole {
-            // A range that a caller split anywhere: rows that fill no tile go one by one.
-            let mut sizes = vec![rows, rest, 1];
-            sizes.retain(|&s| s > 0);
-            sizes.dedup();
+            // The range of all rows is full tiles and the rest. Only one that was split elsewhere leaves rows that go
+            // one by one, in small code.
+            let mut sizes = vec![(rows, UNROLL)];
+            if rest > 1 {
+                sizes.push((rest, UNROLL));
+            }
+            if rows > 1 {
+                sizes.push((1, if rest == 1 { UNROLL } else { 1 }));
+            }
             let mut from = begin;
-            for rows in sizes {
+            for (rows, unroll) in sizes {
                 let lp = g.open_while(from, end, rows);
                 from = g.pos(lp.pos);
                 let spot = self.along_m(g, spot, lp.pos, 0);
-                self.tile(g, &spot, Tile { rows, ..tile });
+                self.tile(g, &spot, Tile { rows, unroll, ..tile });
                 g.close(lp, &[]);
             }
             return;
@@ -201,8 +204,8 @@ impl<'k> Product<'k> {
     fn tile(&self, g: &mut Gen<'_>, spot: &Spot<'k>, tile: Tile) {
         let zero = g.constant(self.shape, self.lane, 0);
         let mut acc = vec![zero; tile.rows * tile.vectors];
-        let whole = self.k.k / UNROLL * UNROLL;
-        for (first, last, step) in [(0, whole, UNROLL), (whole, self.k.k, 1)] {
+        let whole = self.k.k / tile.unroll * tile.unroll;
+        for (first, last, step) in [(0, whole, tile.unroll), (whole, self.k.k, 1)] {
             if first == last {
                 continue;
             }
