@@ -307,3 +307,16 @@ fn the_verifier_finds_broken_plans() {
     });
     broken("though it stays", &|p| p.states[0].written = false);
 }
+
+/// A table that lies nowhere, or under another shape.
+#[test]
+fn gathers_from_computed_tables() {
+    let graph = parsed(
+        "graph 1\nin i: i32[2]\nin x: f32[6, 2]\n%2 = neg x\n%3 = gather %2 i, batch 0\n\
+         %4 = reshape x, shape [4, 3]\n%5 = gather %4 i, batch 0\n%6 = transpose x, axes [1, 0]\n\
+         %7 = gather %6 i, batch 0\nout a = %3\nout b = %5\nout c = %7\n",
+    );
+    let (inputs, states) = arrays(&graph);
+    let plan = check(&graph, &inputs, &states);
+    assert_eq!(plan.kernels.len(), 5, "{plan}");
+}

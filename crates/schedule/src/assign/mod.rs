@@ -15,7 +15,7 @@ use crate::plan::{
 };
 use eggrad_body::Body;
 use eggrad_ir::{DType, Graph, NodeId, Op, Part, TensorData};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Kernels that run one after the other: those of a group, or one copy.
@@ -28,6 +28,8 @@ pub(crate) struct Task {
     pub(crate) guards: bool,
     /// Tasks that run before.
     pub(crate) after: Vec<usize>,
+    /// Tasks that run after.
+    pub(crate) before: Vec<usize>,
 }
 
 /// Everything that stands between groups and the plan.
@@ -38,6 +40,8 @@ pub(crate) struct Assign<'a> {
     pub(crate) maker: BTreeMap<NodeId, usize>,
     /// Arrays that a node is written to besides the one it is read from.
     pub(crate) copies: BTreeMap<NodeId, Vec<Arg>>,
+    /// Tasks that read a leaf's value.
+    pub(crate) readers: BTreeMap<NodeId, Vec<usize>>,
     /// The array that holds a stored node, if not the arena.
     pub(crate) primary: BTreeMap<NodeId, Arg>,
 }
@@ -50,6 +54,7 @@ pub(crate) fn assign(mut lowering: Lowering<'_>, original: &Graph) -> Plan {
         tasks: vec![],
         maker: BTreeMap::new(),
         copies: BTreeMap::new(),
+        readers: BTreeMap::new(),
         primary: BTreeMap::new(),
     };
     for (index, group) in groups.groups.iter().enumerate() {
@@ -59,7 +64,13 @@ pub(crate) fn assign(mut lowering: Lowering<'_>, original: &Graph) -> Plan {
         for &member in &group.members {
             assign.maker.insert(member, task);
         }
-        assign.tasks.push(Task { drafts, key: last.index(), guards: false, after: vec![] });
+        assign.tasks.push(Task {
+            drafts,
+            key: last.index(),
+            guards: false,
+            after: vec![],
+            before: vec![],
+        });
     }
     assign.depend();
     assign.guard(groups.graph.guard());
@@ -74,14 +85,29 @@ impl Assign<'_> {
     fn depend(&mut self) {
         for task in 0..self.tasks.len() {
             let args = self.tasks[task].drafts.iter().flat_map(|d| &d.args);
-            let makers = args.filter_map(|arg| match arg {
-                Arg::Value(id) => self.maker.get(id).copied().filter(|&m| m != task),
+            let values = args.filter_map(|arg| match arg {
+                Arg::Value(id) => Some(*id),
                 Arg::Output(_) | Arg::State(_) | Arg::Old(_) => None,
             });
-            let mut after: Vec<usize> = makers.collect();
-            after.sort_unstable();
-            after.dedup();
-            self.tasks[task].after = after;
+            for id in values.collect::<BTreeSet<NodeId>>() {
+                self.reads(task, id);
+            }
+        }
+    }
+
+    /// Notes that `task` touches the value of `id`.
+    fn reads(&mut self, task: usize, id: NodeId) {
+        match self.maker.get(&id) {
+            Some(&maker) => self.precede(maker, task),
+            None => self.readers.entry(id).or_default().push(task),
+        }
+    }
+
+    /// Has task `first` run before task `then`.
+    fn precede(&mut self, first: usize, then: usize) {
+        if first != then && !self.tasks[then].after.contains(&first) {
+            self.tasks[then].after.push(first);
+            self.tasks[first].before.push(then);
         }
     }
 
@@ -114,14 +140,14 @@ impl Assign<'_> {
             },
             splittable: true,
         };
-        let after = match from {
-            Arg::Value(id) => self.maker.get(&id).copied().into_iter().collect(),
-            Arg::Output(_) | Arg::State(_) | Arg::Old(_) => vec![],
-        };
         let key = self.groups.graph.nodes().len() + self.tasks.len();
         let drafts = vec![Draft { kernel, args: vec![from, to] }];
-        self.tasks.push(Task { drafts, key, guards: false, after });
-        self.tasks.len() - 1
+        let task = self.tasks.len();
+        self.tasks.push(Task { drafts, key, guards: false, after: vec![], before: vec![] });
+        if let Arg::Value(id) = from {
+            self.reads(task, id);
+        }
+        task
     }
 
     fn plan(&self, original: &Graph, order: &[usize]) -> Plan {
@@ -192,9 +218,10 @@ impl Assign<'_> {
             Arg::Output(_) | Arg::State(_) => panic!("internal error: {arg:?} has no buffer"),
         };
         let node = graph.node(id);
-        let place = match &node.op {
-            Op::Data(data) => Place::Constant(bytes(data)),
-            _ => Place::Arena(0),
+        let place = if let Op::Data(data) = &node.op {
+            Place::Constant(bytes(data))
+        } else {
+            Place::Arena(0)
         };
         let number = plan.add(&name, node.ty.dtype, node.ty.shape.elements(), place);
         numbers.insert(arg, number);

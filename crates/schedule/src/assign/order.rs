@@ -1,6 +1,6 @@
 //! Outputs, in-place updates of states, and the order of kernels.
 
-use super::{Assign, Task, uses};
+use super::{Assign, uses};
 use crate::lower::Arg;
 use eggrad_ir::{NodeId, Op};
 use std::cmp::Reverse;
@@ -50,52 +50,53 @@ impl Assign<'_> {
     /// Has every state written: in place where all readers of the old value can come first, else by a copy at the end.
     pub(super) fn states(&mut self) {
         let graph = self.groups.graph;
-        let mut copies = vec![];
+        let mut late = vec![];
         for (i, state) in graph.states().iter().enumerate() {
             let Some(value) = state.write.filter(|&w| w != state.read) else { continue };
             if state.ty.shape.elements() > 0 && !self.in_place(i, state.read, value) {
-                copies.push((i, state.read, value));
+                late.push((i, state.read, value));
             }
         }
-        for (i, read, value) in copies {
-            let from = match graph.node(value).op {
-                // Another state, which may be written itself by then.
-                Op::State(_) => {
-                    self.copy(Arg::Value(value), Arg::Old(i), graph.ty(value), value);
-                    Arg::Old(i)
+        for (i, read, value) in late {
+            let ty = graph.ty(value);
+            let copy = if matches!(graph.node(value).op, Op::State(_)) {
+                // The other state may be written itself: its old value is set aside before any write to it.
+                let aside = self.copy(Arg::Value(value), Arg::Old(i), ty, value);
+                for writer in self.writers(value) {
+                    self.precede(aside, writer);
                 }
-                _ => Arg::Value(value),
+                let copy = self.copy(Arg::Old(i), Arg::State(i), ty, value);
+                self.precede(aside, copy);
+                copy
+            } else {
+                self.copy(Arg::Value(value), Arg::State(i), ty, value)
             };
-            let first = self.tasks.len().checked_sub(1).filter(|_| from == Arg::Old(i));
-            let copy = self.copy(from, Arg::State(i), graph.ty(value), value);
-            self.tasks[copy].after.extend(first);
-            if let Some(first) = first {
-                self.order_writers(first, value);
-            }
-            let readers = self.readers(read, copy);
-            self.tasks[copy].after.extend(readers);
+            self.follow_readers(copy, read);
         }
     }
 
-    /// A late reader of state leaf `read` runs before the tasks that were already chosen to write that state.
-    fn order_writers(&mut self, reader: usize, read: NodeId) {
-        let Op::State(state) = self.groups.graph.node(read).op else { return };
-        let writes = |task: &Task| task.drafts.iter().any(|d| d.args.contains(&Arg::State(state)));
-        let primary = self.primary.iter().find(|(_, a)| **a == Arg::State(state)).map(|p| *p.0);
-        let mirrored = self.copies.iter().find(|(_, c)| c.contains(&Arg::State(state)));
-        let node = primary.or(mirrored.map(|m| *m.0));
-        let maker = node.and_then(|n| self.maker.get(&n).copied());
-        for task in 0..self.tasks.len() {
-            if task != reader && (writes(&self.tasks[task]) || maker == Some(task)) {
-                self.tasks[task].after.push(reader);
-            }
-        }
+    /// Tasks chosen so far to write the state that leaf `read` reads.
+    fn writers(&self, read: NodeId) -> Vec<usize> {
+        let Op::State(state) = self.groups.graph.node(read).op else { return vec![] };
+        let target = Arg::State(state);
+        let copies = |t: &usize| self.tasks[*t].drafts.iter().any(|d| d.args.contains(&target));
+        let primary = self.primary.iter().filter(|(_, arg)| **arg == target).map(|p| p.0);
+        let mirrored = self.copies.iter().filter(|(_, args)| args.contains(&target)).map(|m| m.0);
+        let makers = primary.chain(mirrored).filter_map(|id| self.maker.get(id).copied());
+        makers.chain((0..self.tasks.len()).filter(copies)).collect()
     }
 
     /// Tasks other than `but` that read what leaf `read` held before the run.
-    fn readers(&self, read: NodeId, but: usize) -> Vec<usize> {
-        let reads = |t: &Task| t.drafts.iter().any(|d| d.args.contains(&Arg::Value(read)));
-        (0..self.tasks.len()).filter(|&t| t != but && reads(&self.tasks[t])).collect()
+    fn readers_but(&self, read: NodeId, but: usize) -> Vec<usize> {
+        let all = self.readers.get(&read).into_iter().flatten();
+        all.copied().filter(|&t| t != but).collect()
+    }
+
+    /// Has `writer` run after all that read what leaf `read` held before the run.
+    fn follow_readers(&mut self, writer: usize, read: NodeId) {
+        for reader in self.readers_but(read, writer) {
+            self.precede(reader, writer);
+        }
     }
 
     /// Writes state `state`, read by leaf `read`, where its new value is made; false when that cannot be.
@@ -107,19 +108,17 @@ impl Assign<'_> {
             }
             // An input or a constant: the copy itself is the writer.
             let copy = self.copy(Arg::Value(value), Arg::State(state), graph.ty(value), value);
-            let readers = self.readers(read, copy);
-            self.tasks[copy].after.extend(readers);
+            self.follow_readers(copy, read);
             return true;
         };
-        let readers = self.readers(read, maker);
         if self.tasks[maker].guards
             || matches!(graph.node(value).op, Op::ScatterAdd { .. })
             || !self.same_positions(maker, read, value)
-            || readers.iter().any(|&r| self.comes_after(r, maker))
+            || self.leads_to(maker, &self.readers_but(read, maker))
         {
             return false;
         }
-        self.tasks[maker].after.extend(readers);
+        self.follow_readers(maker, read);
         self.keep(value, Arg::State(state));
         true
     }
@@ -141,15 +140,15 @@ impl Assign<'_> {
         })
     }
 
-    /// Whether `task` must run after `first`.
-    fn comes_after(&self, task: usize, first: usize) -> bool {
-        let mut seen = BTreeSet::from([task]);
-        let mut stack = vec![task];
+    /// Whether one of `tasks` must run after `first`.
+    fn leads_to(&self, first: usize, tasks: &[usize]) -> bool {
+        let mut seen = BTreeSet::from([first]);
+        let mut stack = vec![first];
         while let Some(next) = stack.pop() {
-            if next == first {
+            if tasks.contains(&next) {
                 return true;
             }
-            stack.extend(self.tasks[next].after.iter().filter(|t| seen.insert(**t)));
+            stack.extend(self.tasks[next].before.iter().filter(|t| seen.insert(**t)));
         }
         false
     }
@@ -157,20 +156,14 @@ impl Assign<'_> {
     /// Tasks in the order they run: what the guard needs first, else as the graph was written.
     pub(super) fn order(&self) -> Vec<usize> {
         let count = self.tasks.len();
-        let mut users = vec![vec![]; count];
-        let mut waiting = vec![0; count];
-        for (task, t) in self.tasks.iter().enumerate() {
-            let after: BTreeSet<usize> = t.after.iter().copied().filter(|&a| a != task).collect();
-            waiting[task] = after.len();
-            after.iter().for_each(|&a| users[a].push(task));
-        }
+        let mut waiting: Vec<usize> = self.tasks.iter().map(|t| t.after.len()).collect();
         let rank = |task: usize| Reverse((!self.tasks[task].guards, self.tasks[task].key, task));
         let ready = (0..count).filter(|&t| waiting[t] == 0);
         let mut heap: BinaryHeap<_> = ready.map(rank).collect();
         let mut order = vec![];
         while let Some(Reverse((_, _, task))) = heap.pop() {
             order.push(task);
-            for &user in &users[task] {
+            for &user in &self.tasks[task].before {
                 waiting[user] -= 1;
                 if waiting[user] == 0 {
                     heap.push(rank(user));

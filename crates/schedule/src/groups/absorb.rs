@@ -4,6 +4,7 @@ use super::join::MAX_SIBLINGS;
 use super::{Group, Groups, Kind, MAX_LEVELS, MAX_WEIGHT, Role};
 use crate::maps::{Fault, Map, combine, digits};
 use eggrad_ir::{NodeId, Op};
+use std::collections::BTreeSet;
 
 /// Where a member moves.
 struct Place {
@@ -228,7 +229,7 @@ impl Groups<'_> {
     /// Solid nodes that read `id`, through lazy ones.
     fn readers_of(&self, id: NodeId) -> Vec<NodeId> {
         let mut found = vec![];
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         let mut stack = vec![id];
         while let Some(node) = stack.pop() {
             for &user in &self.users[node.index()] {
@@ -252,7 +253,9 @@ impl Groups<'_> {
         places: Vec<Place>,
         reads: Vec<(NodeId, Vec<Map>)>,
     ) {
+        let mut users: Vec<usize> = vec![];
         for Place { id, at, arg } in places {
+            users.extend(&self.readers[id.index()]);
             self.home[id.index()] = Some(group);
             self.at[id.index()] = at;
             self.arg[id.index()] = arg;
@@ -270,6 +273,13 @@ impl Groups<'_> {
         g.guards |= guards;
         g.writes |= writes;
         g.reads.retain(|r, _| home[r.index()] != Some(group));
+        let sources = reads.iter().filter_map(|r| self.home[r.0.index()]);
+        for source in sources.collect::<BTreeSet<usize>>() {
+            self.precede(source, group);
+        }
+        for user in users.into_iter().map(|u| self.current(u)).collect::<BTreeSet<usize>>() {
+            self.precede(group, user);
+        }
         for (read, maps) in reads {
             self.readers[read.index()].push(group);
             let known = self.groups[group].reads.entry(read).or_default();

@@ -12,6 +12,7 @@ mod absorb;
 mod join;
 mod pull;
 mod start;
+mod topo;
 
 pub(crate) use pull::operand_maps;
 
@@ -98,6 +99,7 @@ pub(crate) struct Groups<'g> {
     /// Folds that must be finished before the node is known, in a row group.
     pub(crate) level: Vec<usize>,
     pub(crate) groups: Vec<Group>,
+    topo: topo::Topo,
     users: Vec<Vec<NodeId>>,
     /// Groups that read a node from outside, perhaps absorbed since.
     readers: Vec<Vec<usize>>,
@@ -162,6 +164,7 @@ impl<'g> Groups<'g> {
             arg: vec![vec![]; count],
             level: vec![0; count],
             groups: vec![],
+            topo: topo::Topo::default(),
             users,
             readers: vec![vec![]; count],
             absorbed: vec![],
@@ -238,26 +241,6 @@ impl<'g> Groups<'g> {
             Role::Fixed | Role::Row => false,
         }
     }
-
-    /// Whether `group` needs, directly or not, something that `on` computes. Gives up on large cones and says yes.
-    fn depends(&self, group: usize, on: usize) -> bool {
-        const MOST: usize = 4096;
-        let mut seen = BTreeSet::from([group]);
-        let mut stack = vec![group];
-        while let Some(next) = stack.pop() {
-            if next == on || seen.len() > MOST {
-                return true;
-            }
-            for read in self.groups[next].reads.keys() {
-                if let Some(home) = self.home[read.index()]
-                    && seen.insert(home)
-                {
-                    stack.push(home);
-                }
-            }
-        }
-        false
-    }
 }
 
 /// Which live nodes are computed in one place only.
@@ -311,11 +294,19 @@ fn is_cheap(op: &Op) -> bool {
 
 /// Rough number of instructions of a node.
 fn weight(op: &Op) -> usize {
-    use UnaryOp::{Exp, Expm1, Log, Log1p, Sigmoid, Softplus, Tanh};
+    let Op::Unary(op) = op else { return 3 };
     match op {
-        Op::Unary(Exp) => 20,
-        Op::Unary(Expm1 | Log | Log1p | Tanh | Sigmoid) => 30,
-        Op::Unary(Softplus) => 45,
-        _ => 3,
+        UnaryOp::Exp => 20,
+        UnaryOp::Expm1 | UnaryOp::Log | UnaryOp::Log1p | UnaryOp::Tanh | UnaryOp::Sigmoid => 30,
+        UnaryOp::Softplus => 45,
+        UnaryOp::Neg
+        | UnaryOp::Abs
+        | UnaryOp::Sign
+        | UnaryOp::Square
+        | UnaryOp::Sqrt
+        | UnaryOp::Rsqrt
+        | UnaryOp::Recip
+        | UnaryOp::Relu
+        | UnaryOp::Not => 3,
     }
 }

@@ -78,10 +78,11 @@ pub(crate) struct Pulled {
 impl Groups<'_> {
     /// Everything that member `id` of a group reads.
     pub(crate) fn pulled(&self, id: NodeId) -> Pulled {
-        match self.home[id.index()].map(|home| self.pull(home, id)) {
-            Some(Ok(pulled)) => pulled,
-            _ => panic!("internal error: the maps of node {} no longer fit", id.0),
-        }
+        let pulled = self.home[id.index()].map(|home| self.pull(home, id));
+        let Some(Ok(pulled)) = pulled else {
+            panic!("internal error: the maps of node {} no longer fit", id.0)
+        };
+        pulled
     }
 
     /// As [`Groups::pulled`]; fails naming the node whose map cannot be taken apart.
@@ -130,17 +131,7 @@ impl Groups<'_> {
     pub(super) fn collect(&mut self, group: usize, id: NodeId) -> Result<Pulled, NodeId> {
         loop {
             match self.pull(group, id) {
-                Ok(pulled) => {
-                    let table = matches!(self.graph.node(id).op, Op::Gather { .. });
-                    return match self.operand(
-                        id,
-                        0,
-                        self.graph.node(id).inputs.first().copied().unwrap_or(id),
-                    ) {
-                        t if table && !self.is_read(t) => Err(t),
-                        _ => Ok(pulled),
-                    };
-                }
+                Ok(pulled) => return Ok(pulled),
                 Err((_, Fault::Split { dim, inner })) if self.may_split(group, dim) => {
                     self.split(group, dim, inner);
                 }

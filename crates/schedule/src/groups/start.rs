@@ -83,7 +83,24 @@ impl Groups<'_> {
                     arg.push(1);
                 }
             }
-            _ => {
+            Op::Input(_)
+            | Op::State(_)
+            | Op::Const(..)
+            | Op::Data(_)
+            | Op::Iota { .. }
+            | Op::Size { .. }
+            | Op::Unary(_)
+            | Op::Binary(_)
+            | Op::Compare(_)
+            | Op::Select
+            | Op::Cast(_)
+            | Op::Mark(_)
+            | Op::Move(_)
+            | Op::Softmax(..)
+            | Op::CrossEntropy(..)
+            | Op::OneHot { .. }
+            | Op::Gather { .. }
+            | Op::Grad => {
                 let strides = node.ty.shape.strides();
                 for a in long_axes(&node.ty.shape) {
                     group.sizes.push(node.ty.shape.dims()[a]);
@@ -94,9 +111,13 @@ impl Groups<'_> {
         group.roles.resize(group.sizes.len(), Role::Keep);
         self.groups.push(group);
         self.absorbed.push(None);
+        self.topo.push();
         self.enter(home, id, at, arg);
         self.level[id.index()] = usize::from(matches!(node.op, Op::Reduce(..)));
-        match self.collect(home, id) {
+        let table =
+            matches!(node.op, Op::Gather { .. }).then(|| self.operand(id, 0, node.inputs[0]));
+        let lazy = table.filter(|&table| !self.is_read(table));
+        match lazy.map_or_else(|| self.collect(home, id), Err) {
             Ok(pulled) => self.accept(home, id, pulled),
             Err(fault) => {
                 self.demanded.insert(fault);
@@ -118,6 +139,10 @@ impl Groups<'_> {
 
     /// Completes the membership of `id`.
     pub(super) fn accept(&mut self, home: usize, id: NodeId, pulled: Pulled) {
+        let outside = pulled.reads.iter().filter_map(|r| self.home[r.0.index()]);
+        for read in outside.filter(|&h| h != home).collect::<Vec<usize>>() {
+            self.precede(read, home);
+        }
         let group = &mut self.groups[home];
         group.weight += super::weight(&self.graph.node(id).op) + pulled.lazy.len();
         group.guards |= self.guards[id.index()];

@@ -21,10 +21,12 @@ pub(super) fn folded(b: &mut Builder, op: &Op, args: &[NodeId]) -> Option<NodeId
     let mut body = Body::new();
     let values: Vec<Value> =
         literals.iter().map(|&l| ops::constant(&mut body, ty.dtype, l)).collect();
-    let value = match (op, &values[..]) {
-        (Op::Unary(op), &[x]) => ops::unary(&mut body, *op, ty.dtype, x),
-        (Op::Binary(op), &[x, y]) => ops::binary(&mut body, *op, ty.dtype, x, y),
-        _ => return None,
+    let value = if let (Op::Unary(op), &[x]) = (op, &values[..]) {
+        ops::unary(&mut body, *op, ty.dtype, x)
+    } else if let (Op::Binary(op), &[x, y]) = (op, &values[..]) {
+        ops::binary(&mut body, *op, ty.dtype, x, y)
+    } else {
+        return None;
     };
     let mut bits = vec![];
     eval(&body, &mut Nothing, &mut bits);

@@ -81,28 +81,21 @@ pub(crate) fn compare(body: &mut Body, op: CompareOp, a: Value, b: Value) -> Val
 
 /// `x`, of element type `from`, as `to`: floats to integers truncate and saturate, integers wrap.
 pub(crate) fn cast(body: &mut Body, from: DType, to: DType, x: Value) -> Value {
-    match (from, to) {
-        (DType::F32 | DType::F64, DType::U8) => {
-            let x = body.convert(Lane::I32, x);
-            let (least, most) = (body.int(Lane::I32, 0), body.int(Lane::I32, 255));
-            let x = body.max(x, least);
-            body.min(x, most)
-        }
-        _ => {
-            let y = body.convert(lane(to), x);
-            wrapped(body, to, y)
-        }
+    let y = body.convert(lane(to), x);
+    if to != DType::U8 || !from.is_float() {
+        return wrapped(body, to, y);
     }
+    let (least, most) = (body.int(Lane::I32, 0), body.int(Lane::I32, 255));
+    let y = body.max(y, least);
+    body.min(y, most)
 }
 
 /// The integer linear form `sum(steps[d] * index d)` over loops of `sizes`, as an element of `dtype`.
 pub(crate) fn position(body: &mut Body, dtype: DType, sizes: &[usize], steps: &[usize]) -> Value {
     let most: usize = sizes.iter().zip(steps).map(|(n, s)| (n - 1) * s).sum();
     let narrow = i32::try_from(most).is_ok();
-    let index = match dtype {
-        DType::F32 | DType::I32 | DType::U8 | DType::Bool if narrow => Lane::I32,
-        _ => Lane::I64,
-    };
+    let wide = matches!(dtype, DType::F64 | DType::I64);
+    let index = if narrow && !wide { Lane::I32 } else { Lane::I64 };
     let mut sum = None;
     for (dim, &step) in steps.iter().enumerate().filter(|(_, s)| **s > 0) {
         let mut term = body.index(dim as u16, index);

@@ -48,22 +48,27 @@ pub(crate) fn run(
     Ok((outputs, states))
 }
 
-/// Checks the graph's plans, fused and not, against the interpreter; returns the fused one.
+/// The graph's plans, not fused and fused, both verified.
+pub(crate) fn plans(graph: &Graph) -> [Plan; 2] {
+    [false, true].map(|fuse| {
+        let plan = schedule(graph, &ScheduleConfig { fuse }).expect("the graph can be scheduled");
+        assert_eq!(verify(&plan), Vec::<String>::new(), "{graph}");
+        plan
+    })
+}
+
+/// Checks the graph's plans against the interpreter; returns the fused one.
 pub(crate) fn check(graph: &Graph, inputs: &[Tensor], states: &[Tensor]) -> Plan {
     let expected = eggrad_interp::run(graph, inputs, states, Precision::AsWritten)
         .unwrap_or_else(|e| panic!("{e}\n{graph}"));
-    let mut last = None;
-    for fuse in [false, true] {
-        let plan = schedule(graph, &ScheduleConfig { fuse }).expect("the graph can be scheduled");
-        assert_eq!(verify(&plan), Vec::<String>::new(), "{graph}");
-        let (outputs, after) = run(&plan, inputs, states).expect("the guard is finite");
+    let [apart, fused] = plans(graph);
+    for plan in [&apart, &fused] {
+        let (outputs, after) = run(plan, inputs, states).expect("the guard is finite");
         let found = outputs.iter().chain(&after);
         for (i, (f, e)) in found.zip(expected.outputs.iter().chain(&expected.states)).enumerate() {
             let tolerance = if f.ty.dtype == DType::F64 { 1e-12 } else { 1e-5 };
-            let what = format!("result {i}, fuse {fuse}, of\n{graph}\n{plan:?}");
-            assert_close(f, e, tolerance, &what);
+            assert_close(f, e, tolerance, &format!("result {i} of\n{graph}\n{plan}"));
         }
-        last = Some(plan);
     }
-    last.expect("two plans were made")
+    fused
 }
