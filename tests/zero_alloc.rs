@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[path = "../examples/digits/network.rs"]
+#[allow(dead_code, reason = "the test uses the train step alone")]
 mod network;
 
 /// The system's allocator, with a count of calls.

@@ -116,7 +116,9 @@ fn random_rows() {
                 let expected = (p - y) / rows as f64;
                 let bound = 4.0 * ulp(p.max(y) / rows as f64);
                 let error = (f64::from(got) - expected).abs();
-                assert!(error <= bound, "{what}: gradient {got}, not {expected} at {i}");
+                // Subnormal results count as zero.
+                let flushed = got == 0.0 && expected.abs() < f64::from(f32::MIN_POSITIVE);
+                assert!(error <= bound || flushed, "{what}: gradient {got}, not {expected} at {i}");
             }
         }
     }

@@ -80,7 +80,8 @@ fn differentiate(written: &Graph, options: &Options, stages: &mut Stages) -> Res
     for report in &rewritten {
         count(&mut stages.report, report);
         // What stabilising left is met again when the whole is optimised.
-        stages.report.danger_before -= report.danger_after as usize;
+        let left = report.danger_after as usize;
+        stages.report.danger_before = stages.report.danger_before.saturating_sub(left);
     }
     Ok(graph)
 }

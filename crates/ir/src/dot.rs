@@ -28,20 +28,23 @@ pub fn parts(graph: &Graph) -> Vec<Part> {
             graph.node(id).inputs.iter().for_each(|i| parts[i.index()] = Part::Forward);
         }
     }
-    let update =
-        |s: &&crate::graph::StateDecl| matches!(s.kind, StateKind::Slot | StateKind::Counter);
-    let slots: Vec<NodeId> = graph.states().iter().filter(update).map(|s| s.read).collect();
-    let writes: Vec<NodeId> = graph.states().iter().filter_map(|s| s.write).collect();
+    let mut written = vec![false; graph.nodes().len()];
     let mut update = vec![false; graph.nodes().len()];
-    slots.iter().for_each(|id| update[id.index()] = true);
-    for id in graph.ids() {
-        update[id.index()] |= graph.node(id).inputs.iter().any(|i| update[i.index()]);
+    for state in graph.states() {
+        update[state.read.index()] = matches!(state.kind, StateKind::Slot | StateKind::Counter);
+        if let Some(write) = state.write {
+            written[write.index()] = true;
+        }
     }
-    writes.iter().for_each(|id| update[id.index()] |= !graph.node(*id).op.is_leaf());
+    for id in graph.ids() {
+        let node = graph.node(id);
+        update[id.index()] |= node.inputs.iter().any(|i| update[i.index()]);
+        update[id.index()] |= written[id.index()] && !node.op.is_leaf();
+    }
     let users = graph.users();
     for id in graph.ids().rev() {
         let own = &users[id.index()];
-        let local = is_local(&graph.node(id).op) && !writes.contains(&id);
+        let local = is_local(&graph.node(id).op) && !written[id.index()];
         update[id.index()] |= local && !own.is_empty() && own.iter().all(|u| update[u.index()]);
         if update[id.index()] && parts[id.index()] == Part::Backward {
             parts[id.index()] = Part::Update;

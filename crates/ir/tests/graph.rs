@@ -128,17 +128,15 @@ fn pictures_show_parts_shapes_and_boxes() {
 
 #[test]
 fn broadcasting_aligns_from_the_right() {
-    let shape = |dims: &[usize]| Shape::from(dims);
-    let cases: [(&[usize], &[usize], Option<&[usize]>); 5] = [
-        (&[2, 3], &[3], Some(&[2, 3])),
-        (&[2, 1], &[1, 3], Some(&[2, 3])),
-        (&[], &[4], Some(&[4])),
-        (&[2], &[3], None),
-        (&[1], &[0], Some(&[0])),
-    ];
-    for (a, b, expected) in cases {
-        assert_eq!(broadcast_shape(&shape(a), &shape(b)), expected.map(shape), "{a:?} {b:?}");
-    }
+    let check = |a: &[usize], b: &[usize], expected: Option<&[usize]>| {
+        let found = broadcast_shape(&a.into(), &b.into());
+        assert_eq!(found, expected.map(Shape::from), "{a:?} {b:?}");
+    };
+    check(&[2, 3], &[3], Some(&[2, 3]));
+    check(&[2, 1], &[1, 3], Some(&[2, 3]));
+    check(&[], &[4], Some(&[4]));
+    check(&[2], &[3], None);
+    check(&[1], &[0], Some(&[0]));
 }
 
 #[test]

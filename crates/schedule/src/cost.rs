@@ -1,5 +1,6 @@
 //! Rough times of what plans are made of, on one core with 128-bit vectors: for choosing between forms of a graph, not
-//! for predicting a run. They do not depend on the machine, so that equal graphs are optimised equally everywhere.
+//! for predicting a run. The figures of transcendental functions and products were measured once, at 3 GHz
+//! (`cargo bench -p eggrad-jit`); they are constants, so that equal graphs are optimised equally everywhere.
 
 use eggrad_ir::{BinaryOp, DType, UnaryOp};
 
@@ -24,9 +25,9 @@ pub fn unary_ns(op: UnaryOp, elements: usize, dtype: DType) -> f64 {
         UnaryOp::Sign => 0.25,
         UnaryOp::Recip | UnaryOp::Sqrt => 0.5,
         UnaryOp::Rsqrt => 1.0,
-        UnaryOp::Exp => 1.3,
-        UnaryOp::Expm1 | UnaryOp::Log | UnaryOp::Log1p | UnaryOp::Tanh | UnaryOp::Sigmoid => 2.0,
-        UnaryOp::Softplus => 3.0,
+        UnaryOp::Exp => 0.6,
+        UnaryOp::Expm1 | UnaryOp::Log | UnaryOp::Log1p | UnaryOp::Tanh | UnaryOp::Sigmoid => 0.95,
+        UnaryOp::Softplus => 1.6,
     };
     each * elements as f64 * wide(dtype)
 }
@@ -59,7 +60,7 @@ pub fn rows_ns(elements: usize, rows: usize, dtype: DType) -> f64 {
 /// Nanoseconds for `batch` products of `[m, k]` and `[k, n]`, without what follows them.
 pub fn product_ns(batch: usize, m: usize, n: usize, k: usize, dtype: DType) -> f64 {
     let terms = batch as f64 * m as f64 * n as f64 * k as f64;
-    KERNEL_NS + 0.06 * terms * wide(dtype)
+    KERNEL_NS + 0.045 * terms * wide(dtype)
 }
 
 /// Nanoseconds to gather or scatter `elements`.

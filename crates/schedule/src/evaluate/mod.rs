@@ -47,7 +47,7 @@ pub enum EvaluateError {
 /// Runs `plan` on the little-endian bytes of its inputs, updates `states`, and returns the bytes of its outputs.
 ///
 /// # Numerics
-/// Subnormals count as zero and folds, blocks and products accumulate as [`crate::plan`] says; machine code that
+/// Subnormals count as zero and folds, blocks and products accumulate as `plan.rs` says; machine code that
 /// differs in a bit, NaN payloads aside, is wrong.
 ///
 /// # Errors

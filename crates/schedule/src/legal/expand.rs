@@ -2,7 +2,8 @@
 //!
 //! With `m` the largest of a row, `e = exp(z - m)` and `r` the sum of `e` over the elements below `m`, plus the number
 //! of elements equal to `m`, minus one: `logsumexp = m + log1p(r)`, `softmax = e/(1 + r)`. No sum loses the small
-//! tail beside the leading 1.
+//! tail beside the leading 1. What rounding takes from `z - m` is put back into `e`: it is at most half a unit in the
+//! last place of `z - m`, but an exponential turns it into `|z - m|` times as many of its own.
 
 use super::reduce::reduce;
 use eggrad_ir::{
@@ -31,9 +32,14 @@ fn shifted(b: &mut Builder, z: NodeId, axes: &[usize]) -> Shifted {
     let m = b.spread_over(max, &shape, axes);
     let below = b.sub(z, m);
     let e = b.unary(UnaryOp::Exp, below);
+    let lost = lost_by_sub(b, z, m, below);
+    // Not `e + e·lost`, whose product would vanish as subnormal beside a small `e`.
+    let one = b.full_like(z, 1.0);
+    let correction = b.add(one, lost);
+    let e = b.mul(e, correction);
     let less = b.compare(CompareOp::Lt, z, m);
     let top = b.compare(CompareOp::Eq, z, m);
-    let (zero, one) = (b.full_like(z, 0.0), b.full_like(z, 1.0));
+    let zero = b.full_like(z, 0.0);
     let tail = b.select(less, e, zero);
     let tail = reduce(b, ReduceOp::Sum, tail, axes);
     let ties = b.select(top, one, zero);
@@ -42,6 +48,19 @@ fn shifted(b: &mut Builder, z: NodeId, axes: &[usize]) -> Shifted {
     let ties = b.sub(ties, one);
     let rest = b.add(tail, ties);
     Shifted { shape, axes: axes.to_vec(), max, top, e, below, rest }
+}
+
+/// `(z - m) - fl(z - m)`, exactly, where all is finite (Knuth, TAOCP vol. 2, 4.2.2, theorem B); else 0.
+fn lost_by_sub(b: &mut Builder, z: NodeId, m: NodeId, difference: NodeId) -> NodeId {
+    let back = b.add(difference, m);
+    let rest = b.sub(difference, back);
+    let from_z = b.sub(z, back);
+    let from_m = b.add(rest, m);
+    let lost = b.sub(from_z, from_m);
+    // Infinite logits give infinity - infinity on the way.
+    let zero = b.full_like(z, 0.0);
+    let known = b.compare(CompareOp::Eq, lost, lost);
+    b.select(known, lost, zero)
 }
 
 impl Shifted {

@@ -87,7 +87,7 @@ impl Lowering<'_> {
         own
     }
 
-    /// Marks expensive values that several passes need as stored.
+    /// Marks expensive values that several passes need as stored, or what is made of them alone on their way there.
     fn stash(&mut self, group: usize) {
         let g = self.group(group);
         let levels = g.members.iter().map(|m| self.groups.level[m.index()]).max().unwrap_or(0);
@@ -98,11 +98,40 @@ impl Lowering<'_> {
             g.members.iter().map(|&m| (m, self.members_read(group, m))).collect();
         for &id in g.members.iter().rev() {
             let expensive = is_expensive(&self.groups.graph.node(id).op);
-            if expensive && self.is_full(group, id) && !self.stored[id.index()] {
-                let passes = (0..=levels).filter(|&l| self.needed(group, l, id, &reads)).count();
-                self.stored[id.index()] = passes > 1;
+            if !expensive || !self.is_full(group, id) || self.stored[id.index()] {
+                continue;
+            }
+            let several = |id: NodeId| {
+                (0..=levels).filter(|&l| self.needed(group, l, id, &reads)).count() > 1
+            };
+            if several(id) {
+                let mut last = id;
+                while let Some(reader) = self.only_reader(group, last, &reads)
+                    && several(reader)
+                {
+                    last = reader;
+                }
+                self.stored[last.index()] = true;
             }
         }
+    }
+
+    /// The one member that reads `id`, if it has a value of the same kind at the same positions of the same pass.
+    fn only_reader(
+        &self,
+        group: usize,
+        id: NodeId,
+        reads: &BTreeMap<NodeId, Vec<NodeId>>,
+    ) -> Option<NodeId> {
+        let mut readers = reads.iter().filter(|(_, operands)| operands.contains(&id));
+        let (&reader, _) = readers.next()?;
+        let graph = &self.groups.graph;
+        let alike = readers.next().is_none()
+            && self.groups.level[reader.index()] == self.groups.level[id.index()]
+            && self.is_full(group, reader)
+            && !self.is_reduction(reader)
+            && graph.ty(reader) == graph.ty(id);
+        alike.then_some(reader)
     }
 
     /// Whether pass `level` computes `id`.
