@@ -13,7 +13,12 @@ use proptest::prelude::*;
 
 /// Cases for each property.
 fn cases(count: u32) -> ProptestConfig {
-    ProptestConfig { cases: count, failure_persistence: None, ..ProptestConfig::default() }
+    ProptestConfig {
+        cases: count,
+        max_global_rejects: 100 * count,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
 }
 
 /// How far apart results of one graph may be.
