@@ -63,20 +63,22 @@ pub fn lower(written: &Graph, options: &Options) -> Result<Graph, Error> {
 
 /// Resolves `grad` nodes, innermost first; the value to differentiate is stabilised before.
 fn differentiate(written: &Graph, options: &Options, stages: &mut Stages) -> Result<Graph, Error> {
-    let as_written = eggrad_autodiff::resolve::<Error>(written.clone(), &mut Ok)?;
-    stages.report.nodes_before = as_written.computing_nodes();
-    if !options.rewrite {
-        return stages.graph("differentiate", || Ok(as_written));
-    }
     let config = rewrite_config(options);
+    let mut nodes_before = 0;
     let mut rewritten = vec![];
     let graph = stages.graph("differentiate", || {
+        let as_written = eggrad_autodiff::resolve::<Error>(written.clone(), &mut Ok)?;
+        nodes_before = as_written.computing_nodes();
+        if !options.rewrite {
+            return Ok(as_written);
+        }
         eggrad_autodiff::resolve(written.clone(), &mut |forward| {
             let (stable, report) = eggrad_rewrite::optimize(&forward, &MachineCost, &config)?;
             rewritten.push(report);
             Ok::<Graph, Error>(stable)
         })
     })?;
+    stages.report.nodes_before = nodes_before;
     for report in &rewritten {
         count(&mut stages.report, report);
         // What stabilising left is met again when the whole is optimised.
