@@ -1,7 +1,7 @@
 //! The result type of every op, or what is wrong with its operands.
 
 use crate::op::{BinaryOp, DotAxes, MoveOp, Op, ReduceOp, UnaryOp};
-use crate::types::{DType, Shape, TensorType};
+use crate::types::{DType, Literal, Shape, TensorType};
 
 /// What is wrong, and a way out; the builder adds names and places.
 #[derive(Clone, Debug, PartialEq)]
@@ -180,6 +180,18 @@ fn unary(op: UnaryOp, x: &TensorType) -> Inferred {
         | UnaryOp::Expm1
         | UnaryOp::Log
         | UnaryOp::Log1p
+        | UnaryOp::Exp2
+        | UnaryOp::Log2
+        | UnaryOp::Log1mexp
+        | UnaryOp::Sin
+        | UnaryOp::Cos
+        | UnaryOp::Tan
+        | UnaryOp::Erf
+        | UnaryOp::Erfc
+        | UnaryOp::LogErfc
+        | UnaryOp::Floor
+        | UnaryOp::Ceil
+        | UnaryOp::Round
         | UnaryOp::Tanh
         | UnaryOp::Sigmoid
         | UnaryOp::Softplus => need_float(x)?,
@@ -193,7 +205,12 @@ fn binary(op: BinaryOp, a: &TensorType, b: &TensorType) -> Inferred {
         BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul | BinaryOp::Maximum | BinaryOp::Minimum => {
             need_number(a)?;
         }
-        BinaryOp::Div => need_float(a)?,
+        BinaryOp::Div
+        | BinaryOp::Pow
+        | BinaryOp::Mod
+        | BinaryOp::Atan2
+        | BinaryOp::LogAddExp
+        | BinaryOp::Xlogy => need_float(a)?,
         BinaryOp::And | BinaryOp::Or => {
             if a.dtype != DType::Bool {
                 return problem("takes bools", "compare first, as in `x.gt(0.0)`");
@@ -237,8 +254,71 @@ fn moved(op: &MoveOp, x: &TensorType) -> Inferred {
             }
             shape.clone()
         }
+        MoveOp::Slice { start, step, size } => {
+            check_places(start, step, size, x.rank())?;
+            for (axis, &limit) in x.shape.dims().iter().enumerate() {
+                let (start, step, size) = (start[axis], step[axis], size[axis]);
+                if !reaches(start, step, size, limit) {
+                    return problem(
+                        format!(
+                            "takes {size} positions from {start} by {step} of axis {axis} of {}",
+                            x.shape
+                        ),
+                        format!("stay below position {limit}"),
+                    );
+                }
+            }
+            size.iter().copied().collect()
+        }
+        MoveOp::Pad { start, step, size, fill } => {
+            check_places(start, step, size, x.rank())?;
+            let fits = match fill {
+                Literal::Float(_) => x.dtype.is_float(),
+                Literal::Int(_) => x.dtype.is_int(),
+                Literal::Bool(_) => x.dtype == DType::Bool,
+            };
+            if !fits {
+                return problem(
+                    format!("fills {} with {fill}", x.dtype.name()),
+                    "fill with a value of the operand's type",
+                );
+            }
+            for (axis, &count) in x.shape.dims().iter().enumerate() {
+                if !reaches(start[axis], step[axis], count, size[axis]) {
+                    return problem(
+                        format!(
+                            "puts {count} positions from {} by {} into {} of axis {axis}",
+                            start[axis], step[axis], size[axis]
+                        ),
+                        "make the result larger",
+                    );
+                }
+            }
+            size.iter().copied().collect()
+        }
     };
     Ok(TensorType::new(x.dtype, shape))
+}
+
+/// Whether `count` positions from `start` by `step` lie below `limit`.
+fn reaches(start: usize, step: usize, count: usize, limit: usize) -> bool {
+    count == 0
+        || step.checked_mul(count - 1).and_then(|s| s.checked_add(start)).is_some_and(|l| l < limit)
+}
+
+fn check_places(
+    start: &[usize],
+    step: &[usize],
+    size: &[usize],
+    rank: usize,
+) -> Result<(), Problem> {
+    if [start, step, size].iter().any(|list| list.len() != rank) || step.contains(&0) {
+        return problem(
+            format!("needs a start, a step above 0 and a size for each of {rank} axes"),
+            "give one entry per axis",
+        );
+    }
+    Ok(())
 }
 
 fn dot(axes: &DotAxes, a: &TensorType, b: &TensorType) -> Inferred {

@@ -18,6 +18,10 @@ pub enum Domain {
     Positive,
     /// Numbers above -1.
     AboveMinusOne,
+    /// Numbers below 0.
+    Negative,
+    /// Numbers that are no integers, away from the jumps there.
+    Fractional,
     /// Numbers that differ from each other, because ties are a kink.
     Distinct,
     /// Truth values.
@@ -97,6 +101,24 @@ op_class! {
         Log = "log", Positive, Input;
         /// `log(1 + x)` without cancellation near 0.
         Log1p = "log1p", AboveMinusOne, Input;
+        /// `2^x`
+        Exp2 = "exp2", Any, Output;
+        /// Logarithm to base 2.
+        Log2 = "log2", Positive, Input;
+        /// `log(1 - e^x)` for `x < 0`, without cancellation at either end; -inf at 0, NaN above.
+        Log1mexp = "log1mexp", Negative, Input;
+        /// Sine of radians, accurate for every finite operand; NaN at infinity.
+        Sin = "sin", Any, Input;
+        /// Cosine of radians, accurate for every finite operand; NaN at infinity.
+        Cos = "cos", Any, Input;
+        /// Tangent of radians; NaN at infinity.
+        Tan = "tan", Any, Output;
+        /// Error function.
+        Erf = "erf", Any, Input;
+        /// `1 - erf(x)`, its small tail kept.
+        Erfc = "erfc", Any, Input;
+        /// `log(erfc(x))`, finite where `erfc` underflows.
+        LogErfc = "log_erfc", Any, Input;
         /// Hyperbolic tangent.
         Tanh = "tanh", Any, Output;
         /// `1/(1 + e^-x)`, its small tail kept.
@@ -105,6 +127,12 @@ op_class! {
         Softplus = "softplus", Any, Input;
         /// `max(x, 0)`; derivative 0 at 0; NaN stays NaN.
         Relu = "relu", NonZero, Input;
+        /// Largest integer not above `x`; derivative 0.
+        Floor = "floor", Fractional, Nothing;
+        /// Smallest integer not below `x`; derivative 0.
+        Ceil = "ceil", Fractional, Nothing;
+        /// Nearest integer, halves to the even one; derivative 0.
+        Round = "round", Fractional, Nothing;
         /// Logical not.
         Not = "not", Logical, Nothing;
     }
@@ -121,6 +149,16 @@ op_class! {
         Mul = "mul", Any, Input;
         /// Quotient, floats only.
         Div = "div", NonZero, Both;
+        /// `a^b`, floats only, as C's `pow`: a negative base needs a whole exponent; `0^0 = 1`.
+        Pow = "pow", Positive, Both;
+        /// Remainder with the sign of the divisor, as Python's `%`; floats only. Derivative 1 in `a`, `-floor(a/b)` in `b`.
+        Mod = "mod", NonZero, Input;
+        /// Angle of the point `(b, a)` in radians, as C's `atan2(a, b)`; floats only.
+        Atan2 = "atan2", NonZero, Input;
+        /// `log(e^a + e^b)`, never overflowing; floats only.
+        LogAddExp = "logaddexp", Any, Input;
+        /// `a · log(b)`, and 0 where `a = 0` whatever `b` is (NaN included); floats only.
+        Xlogy = "xlogy", Positive, Input;
         /// The larger; NaN if either is NaN; ties share the gradient in halves.
         Maximum = "maximum", Distinct, Input;
         /// The smaller; NaN if either is NaN; ties share the gradient in halves.
@@ -211,6 +249,28 @@ pub enum MoveOp {
         shape: Shape,
         /// For each operand axis, its place in the result.
         axes: Vec<usize>,
+    },
+    /// Position `i` of each axis of the result is position `start + i · step` of the operand's. Lists have one entry per
+    /// axis; steps are at least 1.
+    Slice {
+        /// First position taken.
+        start: Vec<usize>,
+        /// Distance between positions taken.
+        step: Vec<usize>,
+        /// Positions taken.
+        size: Vec<usize>,
+    },
+    /// Adjoint of `slice`: position `start + i · step` of each axis of the result is position `i` of the operand's;
+    /// everything else is `fill`. Lists have one entry per axis; steps are at least 1.
+    Pad {
+        /// Place of the first element.
+        start: Vec<usize>,
+        /// Distance between places of neighbours.
+        step: Vec<usize>,
+        /// Size of the result.
+        size: Vec<usize>,
+        /// What stands where no element does; of the operand's type.
+        fill: Literal,
     },
 }
 
@@ -368,6 +428,8 @@ impl Op {
             Op::Move(MoveOp::Reshape(_)) => "reshape",
             Op::Move(MoveOp::Transpose(_)) => "transpose",
             Op::Move(MoveOp::Broadcast { .. }) => "broadcast",
+            Op::Move(MoveOp::Slice { .. }) => "slice",
+            Op::Move(MoveOp::Pad { .. }) => "pad",
             Op::Reduce(op, _) => op.name(),
             Op::Softmax(op, _) => op.name(),
             Op::CrossEntropy(op, _) => op.name(),

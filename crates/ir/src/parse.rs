@@ -261,6 +261,7 @@ fn range(cursor: &mut Cursor<'_>) -> Parsed<(f64, f64)> {
 fn attr(key: &str, op: &str, cursor: &mut Cursor<'_>) -> Parsed<Attr> {
     Ok(match key {
         "axes" => Attr::Axes(cursor.list("an axis")?),
+        "start" | "step" | "sizes" => Attr::Axes(cursor.list("a number")?),
         "contract" | "batch" if op == "dot" => {
             let (left, right): (Vec<usize>, Vec<usize>) =
                 (cursor.list("an axis")?, cursor.list("an axis")?);
@@ -273,7 +274,7 @@ fn attr(key: &str, op: &str, cursor: &mut Cursor<'_>) -> Parsed<Attr> {
         "shape" => Attr::Shape(cursor.shape()?),
         "type" if matches!(op, "data" | "iota") => Attr::Type(cursor.ty()?),
         "type" => Attr::DType(cursor.dtype()?),
-        "value" => {
+        "value" | "fill" => {
             let mut ahead = Cursor { ..*cursor };
             Attr::Literal(match ahead.word()? {
                 "true" | "false" => Literal::Bool(cursor.parse("true or false")?),
@@ -367,6 +368,17 @@ fn parse_op(name: &str, attrs: &mut Attrs<'_>) -> Parsed<Option<Op>> {
         "broadcast" => Op::Move(MoveOp::Broadcast {
             shape: take!(attrs, "shape", Shape),
             axes: take!(attrs, "axes", Axes),
+        }),
+        "slice" => Op::Move(MoveOp::Slice {
+            start: take!(attrs, "start", Axes),
+            step: take!(attrs, "step", Axes),
+            size: take!(attrs, "sizes", Axes),
+        }),
+        "pad" => Op::Move(MoveOp::Pad {
+            start: take!(attrs, "start", Axes),
+            step: take!(attrs, "step", Axes),
+            size: take!(attrs, "sizes", Axes),
+            fill: take!(attrs, "fill", Literal),
         }),
         "dot" => {
             let contract = take!(attrs, "contract", Pairs);

@@ -66,6 +66,12 @@ pub(crate) fn attributes(op: &Op) -> Vec<(&'static str, Attr)> {
         Op::Move(MoveOp::Broadcast { shape, axes }) => {
             vec![("shape", Attr::Shape(shape.clone())), ("axes", Attr::Axes(axes.clone()))]
         }
+        Op::Move(MoveOp::Slice { start, step, size }) => places(start, step, size),
+        Op::Move(MoveOp::Pad { start, step, size, fill }) => {
+            let mut list = places(start, step, size);
+            list.push(("fill", Attr::Literal(*fill)));
+            list
+        }
         Op::Reduce(_, axes) | Op::Softmax(_, axes) | Op::CrossEntropy(_, axes) => {
             vec![("axes", Attr::Axes(axes.clone()))]
         }
@@ -84,6 +90,11 @@ pub(crate) fn attributes(op: &Op) -> Vec<(&'static str, Attr)> {
             vec![("batch", Attr::Number(*batch)), ("size", Attr::Number(*size))]
         }
     }
+}
+
+fn places(start: &[usize], step: &[usize], size: &[usize]) -> Vec<(&'static str, Attr)> {
+    let list = |axes: &[usize]| Attr::Axes(axes.to_vec());
+    vec![("start", list(start)), ("step", list(step)), ("sizes", list(size))]
 }
 
 impl fmt::Display for Attr {
