@@ -100,6 +100,21 @@ impl Body {
         self.unary(UnaryInst::Sqrt, a)
     }
 
+    /// Largest whole float not above `a`.
+    pub fn floor(&mut self, a: Value) -> Value {
+        self.unary(UnaryInst::Floor, a)
+    }
+
+    /// Smallest whole float not below `a`.
+    pub fn ceil(&mut self, a: Value) -> Value {
+        self.unary(UnaryInst::Ceil, a)
+    }
+
+    /// Nearest whole float, ties to even.
+    pub fn round(&mut self, a: Value) -> Value {
+        self.unary(UnaryInst::Round, a)
+    }
+
     /// Logical not of a mask.
     pub fn not(&mut self, a: Value) -> Value {
         self.unary(UnaryInst::Not, a)

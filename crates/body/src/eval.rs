@@ -88,6 +88,9 @@ fn unary_float<T: Float>(op: UnaryInst, a: u64) -> u64 {
         UnaryInst::Neg => a.neg(),
         UnaryInst::Abs => a.abs(),
         UnaryInst::Sqrt => a.sqrt(),
+        UnaryInst::Floor => a.floor(),
+        UnaryInst::Ceil => a.ceil(),
+        UnaryInst::Round => a.round(),
         UnaryInst::Not => ill_typed(op),
     }
     .bits()
@@ -98,7 +101,7 @@ fn unary_int(op: UnaryInst, lane: Lane, a: u64) -> u64 {
         UnaryInst::Neg => truncated(lane, signed(lane, a).wrapping_neg()),
         UnaryInst::Abs => truncated(lane, signed(lane, a).wrapping_abs()),
         UnaryInst::Not => a ^ 1,
-        UnaryInst::Sqrt => ill_typed(op),
+        UnaryInst::Sqrt | UnaryInst::Floor | UnaryInst::Ceil | UnaryInst::Round => ill_typed(op),
     }
 }
 

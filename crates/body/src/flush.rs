@@ -14,6 +14,10 @@ pub(crate) trait Float: Copy + PartialOrd {
     fn div(self, b: Self) -> Self;
     fn fma(self, b: Self, c: Self) -> Self;
     fn sqrt(self) -> Self;
+    fn floor(self) -> Self;
+    fn ceil(self) -> Self;
+    /// To the nearest whole number, ties to even.
+    fn round(self) -> Self;
     fn neg(self) -> Self;
     fn abs(self) -> Self;
 }
@@ -76,6 +80,22 @@ macro_rules! float {
             #[inline]
             fn sqrt(self) -> $float {
                 $float::sqrt(Float::flush(self))
+            }
+
+            // A subnormal operand stays a zero of its sign, so the result never leaves ±0 for it.
+            #[inline]
+            fn floor(self) -> $float {
+                $float::floor(Float::flush(self))
+            }
+
+            #[inline]
+            fn ceil(self) -> $float {
+                $float::ceil(Float::flush(self))
+            }
+
+            #[inline]
+            fn round(self) -> $float {
+                $float::round_ties_even(Float::flush(self))
             }
 
             #[inline]

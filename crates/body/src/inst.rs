@@ -70,6 +70,12 @@ pub enum UnaryInst {
     Abs,
     /// Correctly rounded square root of a float.
     Sqrt,
+    /// Largest whole float not above; a result of zero has the sign of the operand.
+    Floor,
+    /// Smallest whole float not below; a result of zero has the sign of the operand.
+    Ceil,
+    /// Nearest whole float, ties to even; a result of zero has the sign of the operand.
+    Round,
     /// Logical not of a mask.
     Not,
 }
@@ -245,7 +251,9 @@ impl Body {
                 let a = lane(a)?;
                 let fits = match op {
                     UnaryInst::Neg | UnaryInst::Abs => a != Lane::Mask,
-                    UnaryInst::Sqrt => a.is_float(),
+                    UnaryInst::Sqrt | UnaryInst::Floor | UnaryInst::Ceil | UnaryInst::Round => {
+                        a.is_float()
+                    }
                     UnaryInst::Not => a == Lane::Mask,
                 };
                 fits.then_some(a)
