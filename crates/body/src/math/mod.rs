@@ -8,10 +8,14 @@
 //! lists the error bounds that the tests hold.
 
 mod activation;
+mod angle;
+mod binary;
 
 mod erf;
+mod erfc;
 mod exp;
 mod log;
+mod pair;
 mod simple;
 mod table;
 
