@@ -2,6 +2,7 @@
 
 use eggrad::prelude::*;
 use ndarray::{Array1, Array2};
+use std::sync::Arc;
 
 /// The errors of the graph that `write` makes, with this file's name shortened.
 fn graph_errors(write: impl FnOnce(&Graph)) -> String {
@@ -224,43 +225,114 @@ fn data_of_more_classes_than_the_model() {
     assert!(text.starts_with("`fit` trains 3 classes on data of 4"), "{text}");
 }
 
+/// A session of the graph that `write` makes, and its store.
+fn session(write: impl FnOnce(&Graph)) -> (Session, Store) {
+    let g = Graph::new();
+    write(&g);
+    let program = Arc::new(Program::compile(&g, &Options::default()).expect("compiles"));
+    let mut store = Store::new(0);
+    (Session::new(&program, &mut store).expect("a session"), store)
+}
+
+/// The text of an error with this file's name shortened.
+fn text(result: Result<(), Error>) -> String {
+    result.expect_err("must be refused").to_string().replace(file!(), "here.rs")
+}
+
 #[test]
 fn labels_out_of_range_at_run_time() {
-    let g = Graph::new();
-    let labels = g.labels("labels", [3], 10);
-    g.output("onehot", labels.one_hot(10));
-    let program = std::sync::Arc::new(Program::compile(&g, &Options::default()).expect("compiles"));
-    let mut store = Store::new(0);
-    let mut session = Session::new(&program, &mut store).expect("a session");
+    let declared = line!() + 2;
+    let (mut session, mut store) = session(|g| {
+        let labels = g.labels("labels", [3], 10);
+        g.output("onehot", labels.one_hot(10));
+    });
     let mut out = [0.0f32; 30];
+    let used = line!() + 2;
     let mut run = |labels: [i32; 3]| {
         session.run(&mut store, &[ArrayRef::I32(&labels)], &mut [ArrayMut::F32(&mut out)])
     };
     run([0, 9, 3]).expect("labels in range");
     for bad in [10, -1, i32::MIN] {
-        let text = run([0, bad, 3]).expect_err("must be refused").to_string();
-        assert!(text.contains("labels") && text.contains(&bad.to_string()), "{text}");
-        assert!(text.contains('0') && text.contains('9'), "{text}");
+        let expected = format!(
+            "`labels` holds {bad} at element 1, outside 0 to 9
+  at here.rs:{used}
+  labels: i32[3]  made at here.rs:{declared}
+help: pass numbers from 0 to 9, or declare a wider range"
+        );
+        assert_eq!(text(run([0, bad, 3])), expected);
     }
 }
 
 #[test]
-fn a_loss_that_is_not_finite_leaves_the_weights_alone() {
+fn arrays_that_do_not_fit() {
+    let declared = line!() + 2;
+    let (mut session, mut store) = session(|g| {
+        let x = g.input("x", [2, 3]);
+        g.output("y", x.exp());
+    });
+    let mut out = [0.0f32; 6];
+    let used = line!() + 2;
+    let mut run = |inputs: &[ArrayRef<'_>], outputs: &mut [ArrayMut<'_>]| {
+        text(session.run(&mut store, inputs, outputs))
+    };
+    let place = format!("  at here.rs:{used}\n  x: f32[2, 3]  made at here.rs:{declared}\n");
+    let y = &mut [ArrayMut::F32(&mut out)];
+    assert_eq!(
+        run(&[ArrayRef::F32(&[0.0; 5])], y),
+        format!(
+            "`x` is an input of 6 elements, not 5\n{place}help: pass all elements of the declared shape, row-major"
+        )
+    );
+    assert_eq!(
+        run(&[ArrayRef::F64(&[0.0; 6])], y),
+        format!("`x` is an input of f32, not f64\n{place}help: pass an array of f32 elements")
+    );
+    assert_eq!(
+        run(&[], y),
+        format!(
+            "`run` takes 1 input arrays, not 0\n{place}help: pass one array for each input, in the order declared"
+        )
+    );
+    let missing = run(&[ArrayRef::F32(&[0.0; 6])], &mut []);
+    assert!(missing.starts_with("`run` takes 1 output arrays, not 0"), "{missing}");
+    assert!(missing.contains("y: f32[2, 3]"), "{missing}");
+}
+
+#[test]
+fn a_loss_that_is_not_finite_names_the_op_and_leaves_the_weights_alone() {
     let (mut model, data) = small();
-    model
-        .fit(&data, &Fit { epochs: 1, batch: 5, seed: 0 }, |_, _| Ok(Next::Continue))
-        .expect("fits");
+    let fit = Fit { epochs: 1, batch: 5, seed: 0 };
+    model.fit(&data, &fit, |_, _| Ok(Next::Continue)).expect("fits");
     if let Some(ArrayMut::F32(weights)) = model.store_mut().get_mut("dense1.bias") {
-        weights[0] = f32::NAN;
+        weights[1] = f32::NAN;
     }
     let weight = |model: &Model| match model.store().get("dense1.weight") {
         Some(ArrayRef::F32(w)) => w.to_vec(),
         _ => panic!("the weights are f32"),
     };
     let before = weight(&model);
-    let text = fit_error(&mut model, &data, 5);
-    assert!(text.contains("NaN"), "{text}");
+    let text = fit_error(&mut model, &data, 5).replace(file!(), "here.rs");
+    let first = "`loss` is NaN; nothing was written; \
+                 the first such value is NaN at element 1 of state `dense1.bias`\n  at here.rs:";
+    assert!(text.starts_with(first), "{text}");
+    assert!(text.contains("dense1.bias: f32[3]  made at here.rs:"), "{text}");
     assert_eq!(weight(&model), before);
+
+    let declared = line!() + 4;
+    let (mut session, mut store) = session(|g| {
+        let w = g.param("w", [2], Init::Constant(1.0));
+        let x = g.input("x", [2]);
+        let loss = (w * x).sqrt().sum(..);
+        g.output("loss", loss);
+        Sgd::new(0.1).minimize(loss);
+    });
+    let inputs = [ArrayRef::F32(&[1.0, -1.0])];
+    let mut loss = [0.0f32];
+    let run = session.run(&mut store, &inputs, &mut [ArrayMut::F32(&mut loss)]);
+    let text = run.expect_err("must stop").to_string().replace(file!(), "here.rs");
+    assert!(text.contains("is NaN at element 1 of result of `sqrt`"), "{text}");
+    assert!(text.contains(&format!("sqrt: f32[2]  made at here.rs:{declared}")), "{text}");
+    assert_eq!(store.get("w"), Some(ArrayRef::F32(&[1.0, 1.0])));
 }
 
 #[test]

@@ -68,6 +68,7 @@
 mod cost;
 mod data;
 mod error;
+mod explain;
 mod model;
 mod pipeline;
 mod program;

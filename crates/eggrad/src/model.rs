@@ -182,10 +182,11 @@ impl Model {
                 let session = self.train.session(rows.len(), &mut self.store)?;
                 let mut loss = [0.0f32];
                 let start = Instant::now();
-                session.run(
+                session.run_at(
                     &mut self.store,
                     &[ArrayRef::F32(features), ArrayRef::I32(labels)],
                     &mut [ArrayMut::F32(&mut loss)],
+                    at,
                 )?;
                 if rows.len() == fit.batch {
                     history.step_us.push(start.elapsed().as_secs_f64() * 1e6);
@@ -252,10 +253,11 @@ impl Model {
             }
             let start = results.len();
             results.resize(start + elements, 0.0);
-            session.run_shared(
+            session.run_shared_at(
                 &self.store,
                 &[ArrayRef::F32(&flat[begin * columns..][..count * columns])],
                 &mut [ArrayMut::F32(&mut results[start..])],
+                at,
             )?;
             begin += count;
             if begin == rows {

@@ -27,14 +27,14 @@ impl Default for Options {
     }
 }
 
-/// Compiles a graph, which may hold `grad` nodes, to machine code.
+/// Compiles a graph, which may hold `grad` nodes, to machine code; also hands out the graph that was scheduled.
 ///
 /// Formulas are stabilised before they are differentiated, because gradients of unstable forms are worse than the
 /// forms themselves, and the whole is optimised once more afterwards.
 ///
 /// # Errors
 /// When a derivative does not exist, or a stage refuses the graph.
-pub fn compile(written: &Graph, options: &Options) -> Result<(Executable, Report), Error> {
+pub fn compile(written: &Graph, options: &Options) -> Result<(Executable, Graph, Report), Error> {
     let mut stages = Stages::new(options.dump.as_deref());
     stages.show("written", written, &[], &written.to_string())?;
     let differentiated = differentiate(written, options, &mut stages)?;
@@ -48,7 +48,7 @@ pub fn compile(written: &Graph, options: &Options) -> Result<(Executable, Report
     report.kernels = plan.kernels.len();
     report.arena_bytes = plan.arena_bytes;
     report.code_bytes = executable.code_bytes();
-    Ok((executable, report))
+    Ok((executable, optimised, report))
 }
 
 /// The graph that [`compile`] schedules: differentiated and optimised.

@@ -1,11 +1,12 @@
 //! A compiled graph, and a caller's working memory for it.
 
 use crate::error::Error;
+use crate::explain::explain;
 use crate::pipeline::{Options, compile};
 use crate::report::Report;
 use crate::store::Store;
-use eggrad_ir::{At, StateDecl, TypeError};
-use eggrad_jit::{ArrayMut, ArrayRef, Executable, SharedStates, States, Workspace};
+use eggrad_ir::{At, Graph, StateDecl, TypeError};
+use eggrad_jit::{ArrayMut, ArrayRef, Executable, RunError, SharedStates, States, Workspace};
 use eggrad_nn::Init;
 use std::sync::Arc;
 
@@ -14,7 +15,9 @@ use std::sync::Arc;
 pub struct Program {
     executable: Executable,
     report: Report,
-    states: Vec<(StateDecl, Init)>,
+    /// What was scheduled; to explain a run that failed.
+    graph: Graph,
+    inits: Vec<Init>,
 }
 
 impl Program {
@@ -24,14 +27,18 @@ impl Program {
     /// Every mistake in the graph, or what a stage of the pipeline refused.
     pub fn compile(graph: &eggrad_nn::Graph, options: &Options) -> Result<Program, Error> {
         let built = graph.build()?;
-        let (executable, report) = compile(&built.graph, options)?;
-        let states = built.graph.states().iter().cloned().zip(built.inits).collect();
-        Ok(Program { executable, report, states })
+        let (executable, graph, report) = compile(&built.graph, options)?;
+        Ok(Program { executable, report, graph, inits: built.inits })
     }
 
     /// What the compile did.
     pub fn report(&self) -> &Report {
         &self.report
+    }
+
+    /// The graph that was scheduled: differentiated and optimised.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
     }
 
     /// The machine code and its plan.
@@ -56,10 +63,11 @@ impl Session {
     /// # Errors
     /// When the store has a state of the same path and another type.
     pub fn new(program: &Arc<Program>, store: &mut Store) -> Result<Session, Error> {
-        let attach = |(state, init): &(StateDecl, Init)| {
+        let attach = |(state, init): (&StateDecl, &Init)| {
             store.attach(&state.name, state.kind, &state.ty, init, state.at)
         };
-        let places = program.states.iter().map(attach).collect::<Result<_, Error>>()?;
+        let states = program.graph.states().iter().zip(&program.inits);
+        let places = states.map(attach).collect::<Result<_, Error>>()?;
         let workspace = program.executable.workspace();
         Ok(Session { program: Arc::clone(program), workspace, places, store: store.id() })
     }
@@ -73,39 +81,71 @@ impl Session {
     ///
     /// # Errors
     /// When arrays do not fit, an integer input is out of its range, or the guarded value is not finite; then no
-    /// state has changed.
+    /// state has changed. The error names the declared shapes, the user's lines, and the op that made the value.
+    #[track_caller]
     pub fn run(
         &mut self,
         store: &mut Store,
         inputs: &[ArrayRef<'_>],
         outputs: &mut [ArrayMut<'_>],
     ) -> Result<(), Error> {
-        self.check(store)?;
+        self.run_at(store, inputs, outputs, At::here())
+    }
+
+    /// [`Session::run`] on behalf of the caller at `at`.
+    pub(crate) fn run_at(
+        &mut self,
+        store: &mut Store,
+        inputs: &[ArrayRef<'_>],
+        outputs: &mut [ArrayMut<'_>],
+        at: At,
+    ) -> Result<(), Error> {
+        self.check(store, at)?;
         let mut states = States { arrays: store.arrays_mut(), map: &self.places };
-        Ok(self.program.executable.run(&mut self.workspace, inputs, &mut states, outputs)?)
+        let run = self.program.executable.run(&mut self.workspace, inputs, &mut states, outputs);
+        run.map_err(|error| self.explain(error, store, inputs, at))
     }
 
     /// Runs a program that writes no state, over a store that other threads may read at the same time.
     ///
     /// # Errors
     /// As [`Session::run`], and when the program writes a state.
+    #[track_caller]
     pub fn run_shared(
         &mut self,
         store: &Store,
         inputs: &[ArrayRef<'_>],
         outputs: &mut [ArrayMut<'_>],
     ) -> Result<(), Error> {
-        self.check(store)?;
-        let states = SharedStates { arrays: store.arrays(), map: &self.places };
-        Ok(self.program.executable.run_shared(&mut self.workspace, inputs, states, outputs)?)
+        self.run_shared_at(store, inputs, outputs, At::here())
     }
 
-    fn check(&self, store: &Store) -> Result<(), Error> {
+    /// [`Session::run_shared`] on behalf of the caller at `at`.
+    pub(crate) fn run_shared_at(
+        &mut self,
+        store: &Store,
+        inputs: &[ArrayRef<'_>],
+        outputs: &mut [ArrayMut<'_>],
+        at: At,
+    ) -> Result<(), Error> {
+        self.check(store, at)?;
+        let states = SharedStates { arrays: store.arrays(), map: &self.places };
+        let run = self.program.executable.run_shared(&mut self.workspace, inputs, states, outputs);
+        run.map_err(|error| self.explain(error, store, inputs, at))
+    }
+
+    fn explain(&self, error: RunError, store: &Store, inputs: &[ArrayRef<'_>], at: At) -> Error {
+        let arrays = self.places.iter().map(|&place| ArrayRef::from(&store.arrays()[place]));
+        let states: Vec<ArrayRef<'_>> = arrays.collect();
+        explain(error, &self.program.graph, inputs, &states, at)
+    }
+
+    fn check(&self, store: &Store, at: At) -> Result<(), Error> {
         if store.id() == self.store {
             return Ok(());
         }
         let message = "was made for another store";
         let help = "make a session for each store with `Session::new`";
-        Err(TypeError::new("Session", At::Unknown, message, help).into())
+        Err(TypeError::new("Session", at, message, help).into())
     }
 }

@@ -8,6 +8,8 @@ mod axes;
 mod graph;
 mod init;
 mod layers;
+mod matmul;
+mod operators;
 mod optim;
 mod tensor;
 
@@ -15,5 +17,6 @@ pub use axes::{AxisList, IntoAxes};
 pub use graph::{Built, Graph};
 pub use init::Init;
 pub use layers::{dense, dense_with};
+pub use operators::Operand;
 pub use optim::{Adam, Sgd};
-pub use tensor::{Operand, Tensor};
+pub use tensor::Tensor;

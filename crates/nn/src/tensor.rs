@@ -2,11 +2,11 @@
 
 use crate::axes::{IntoAxes, resolve_axes};
 use crate::graph::Graph;
+use crate::operators::Operand;
 use eggrad_ir::{
-    At, BinaryOp, CompareOp, DType, DotAxes, MarkOp, MoveOp, NodeId, Op, ReduceOp, Shape,
-    SoftmaxOp, TensorType, TypeError, UnaryOp, broadcast_shape,
+    At, BinaryOp, CompareOp, DType, MarkOp, MoveOp, NodeId, Op, ReduceOp, Shape, SoftmaxOp,
+    TensorType, TypeError, UnaryOp, broadcast_shape,
 };
-use std::ops::{Add, Div, Mul, Neg, Sub};
 
 /// A value of a [`Graph`], cheap to copy.
 ///
@@ -168,48 +168,6 @@ impl<'g> Tensor<'g> {
         self.over("log_softmax", axes, At::here(), |axes| Op::Softmax(SoftmaxOp::LogSoftmax, axes))
     }
 
-    /// Matrix product as in NumPy: the last axis of `self` meets the second to last of `other`, or its only one;
-    /// axes before those broadcast.
-    ///
-    /// # Shapes
-    /// `[.., m, k]` and `[.., k, n]` → `[.., m, n]`
-    #[track_caller]
-    pub fn matmul(self, other: Tensor<'g>) -> Tensor<'g> {
-        let at = At::here();
-        let (Some(a), Some(b)) = (self.id, self.graph.own("matmul", other, at)) else {
-            return self.graph.poison();
-        };
-        let (ta, tb) = (self.graph.builder.borrow().ty(a).clone(), other.expect_ty());
-        let (ra, rb) = (ta.rank(), tb.rank());
-        if ra == 0 || rb == 0 {
-            return self.fail(
-                "matmul",
-                &[a, b],
-                "needs at least one axis on each side".into(),
-                "multiply by a number with `*`".into(),
-                at,
-            );
-        }
-        let inner = if rb == 1 { 0 } else { rb - 2 };
-        let (k, l) = (ta.shape.dims()[ra - 1], tb.shape.dims()[inner]);
-        if k != l {
-            let help = if rb >= 2 && tb.shape.dims()[rb - 1] == k {
-                format!(
-                    "the left side has {k} columns, so the right side needs {k} rows; \
-                     its `.transpose()` would have them"
-                )
-            } else {
-                format!("the left side has {k} columns, so the right side needs {k} rows")
-            };
-            let message = format!("needs the inner sizes to agree: {k} and {l}");
-            return self.fail("matmul", &[a, b], message, help, at);
-        }
-        if rb <= 2 || ra == 1 && rb == 2 {
-            return self.graph.push(Op::Dot(DotAxes::contract(ra - 1, inner)), &[a, b], at);
-        }
-        self.batched_matmul(other, &ta, &tb, at)
-    }
-
     /// Axes in the order `perm`.
     #[track_caller]
     pub fn permute(self, perm: impl Into<Vec<usize>>) -> Tensor<'g> {
@@ -327,7 +285,7 @@ impl<'g> Tensor<'g> {
         }
     }
 
-    fn unary(self, op: UnaryOp, at: At) -> Tensor<'g> {
+    pub(crate) fn unary(self, op: UnaryOp, at: At) -> Tensor<'g> {
         self.apply(Op::Unary(op), at)
     }
 
@@ -381,97 +339,7 @@ impl<'g> Tensor<'g> {
         }
     }
 
-    /// Both sides broadcast to one shape, then `op`.
-    pub(crate) fn pair(self, op: Op, other: Tensor<'g>, at: At) -> Tensor<'g> {
-        let name = op.name();
-        let (Some(a), Some(b)) = (self.id, self.graph.own(name, other, at)) else {
-            return self.graph.poison();
-        };
-        let shapes = {
-            let builder = self.graph.builder.borrow();
-            broadcast_shape(&builder.ty(a).shape, &builder.ty(b).shape)
-        };
-        // Shapes that do not broadcast go to the op itself, which reports them.
-        let (left, right) = match &shapes {
-            Some(shape) => (self.spread_to(name, shape, at), other.spread_to(name, shape, at)),
-            None => (self, other),
-        };
-        match (left.id, right.id) {
-            (Some(left), Some(right)) => {
-                let result = self.graph.builder.borrow_mut().push(op, &[left, right], at);
-                match result {
-                    Ok(id) => Tensor { graph: self.graph, id: Some(id) },
-                    Err(mut error) => {
-                        // Show what the user passed, not what broadcasting made of it.
-                        let builder = self.graph.builder.borrow();
-                        error.operands = vec![builder.operand(a, 0), builder.operand(b, 1)];
-                        drop(builder);
-                        self.graph.record(error);
-                        self.graph.poison()
-                    }
-                }
-            }
-            _ => self.graph.poison(),
-        }
-    }
-
-    /// `self` as a tensor of shape `shape`, which it broadcasts to.
-    fn spread_to(self, name: &str, shape: &Shape, at: At) -> Tensor<'g> {
-        let Some(ty) = self.ty() else { return self };
-        if ty.shape == *shape {
-            return self;
-        }
-        if broadcast_shape(&ty.shape, shape).as_ref() != Some(shape) {
-            let message = format!("cannot spread {} over {shape}", ty.shape);
-            let help = "sizes agree from the right when they are equal or the operand's is 1";
-            return self.fail(name, &[self.expect_id()], message, help.into(), at);
-        }
-        // Axes of size 1 that grow are dropped first: a broadcast keeps the size of the axes it places.
-        let lead = shape.rank() - ty.rank();
-        let dims = ty.shape.dims();
-        let kept: Vec<usize> =
-            (0..ty.rank()).filter(|&i| dims[i] == shape.dims()[lead + i]).collect();
-        let dense: Shape = kept.iter().map(|&i| dims[i]).collect();
-        let base =
-            if dense == ty.shape { self } else { self.apply(Op::Move(MoveOp::Reshape(dense)), at) };
-        let axes = kept.into_iter().map(|i| lead + i).collect();
-        base.apply(Op::Move(MoveOp::Broadcast { shape: shape.clone(), axes }), at)
-    }
-
-    fn batched_matmul(
-        self,
-        other: Tensor<'g>,
-        ta: &TensorType,
-        tb: &TensorType,
-        at: At,
-    ) -> Tensor<'g> {
-        let (ra, rb) = (ta.rank(), tb.rank());
-        let lead = |t: &TensorType, keep: usize| -> Shape {
-            t.shape.dims()[..t.rank().saturating_sub(keep)].into()
-        };
-        let tail = |t: &TensorType| t.shape.dims()[t.rank().saturating_sub(2)..].to_vec();
-        let Some(batch) = broadcast_shape(&lead(ta, 2), &lead(tb, 2)) else {
-            let ids = [self.expect_id(), other.expect_id()];
-            let message =
-                format!("needs leading sizes that broadcast: {} and {}", ta.shape, tb.shape);
-            let help = "leading sizes agree from the right when they are equal or one of them is 1";
-            return self.fail("matmul", &ids, message, help.into(), at);
-        };
-        let n = batch.rank();
-        let full =
-            |t: &TensorType| -> Shape { batch.dims().iter().copied().chain(tail(t)).collect() };
-        let left = if ra == 1 { self } else { self.spread_to("matmul", &full(ta), at) };
-        let right = if rb == 1 { other } else { other.spread_to("matmul", &full(tb), at) };
-        let (Some(a), Some(b)) = (left.id, right.id) else { return self.graph.poison() };
-        let axes = if ra == 1 {
-            DotAxes::contract(0, n)
-        } else {
-            DotAxes { batch: (0..n).map(|i| (i, i)).collect(), contract: vec![(n + 1, n)] }
-        };
-        self.graph.push(Op::Dot(axes), &[a, b], at)
-    }
-
-    fn fail(
+    pub(crate) fn fail(
         self,
         op: &str,
         operands: &[NodeId],
@@ -489,83 +357,11 @@ impl<'g> Tensor<'g> {
         self.graph.poison()
     }
 
-    fn expect_id(self) -> NodeId {
+    pub(crate) fn expect_id(self) -> NodeId {
         self.id.expect("internal error: a tensor with a type has a node")
     }
 
-    fn expect_ty(self) -> TensorType {
+    pub(crate) fn expect_ty(self) -> TensorType {
         self.ty().expect("internal error: a tensor with a node has a type")
-    }
-}
-
-/// What can stand beside a tensor: another tensor, or a number that takes the tensor's element type.
-pub trait Operand<'g>: Copy {
-    /// This operand as a tensor beside `other`.
-    fn like(self, other: Tensor<'g>, at: At) -> Tensor<'g>;
-
-    /// The tensor, unless it is a number.
-    fn tensor(self) -> Option<Tensor<'g>>;
-}
-
-impl<'g> Operand<'g> for Tensor<'g> {
-    fn like(self, _: Tensor<'g>, _: At) -> Tensor<'g> {
-        self
-    }
-
-    fn tensor(self) -> Option<Tensor<'g>> {
-        Some(self)
-    }
-}
-
-impl<'g> Operand<'g> for f64 {
-    fn like(self, other: Tensor<'g>, at: At) -> Tensor<'g> {
-        match other.ty() {
-            Some(ty) => other.graph.literal(ty.dtype, self, at),
-            None => other,
-        }
-    }
-
-    fn tensor(self) -> Option<Tensor<'g>> {
-        None
-    }
-}
-
-macro_rules! operators {
-    ($($Trait:ident $method:ident $Op:ident;)*) => {$(
-        impl<'g, T: Operand<'g>> $Trait<T> for Tensor<'g> {
-            type Output = Tensor<'g>;
-
-            #[track_caller]
-            fn $method(self, other: T) -> Tensor<'g> {
-                let at = At::here();
-                self.pair(Op::Binary(BinaryOp::$Op), other.like(self, at), at)
-            }
-        }
-
-        impl<'g> $Trait<Tensor<'g>> for f64 {
-            type Output = Tensor<'g>;
-
-            #[track_caller]
-            fn $method(self, other: Tensor<'g>) -> Tensor<'g> {
-                let at = At::here();
-                self.like(other, at).pair(Op::Binary(BinaryOp::$Op), other, at)
-            }
-        }
-    )*};
-}
-
-operators! {
-    Add add Add;
-    Sub sub Sub;
-    Mul mul Mul;
-    Div div Div;
-}
-
-impl<'g> Neg for Tensor<'g> {
-    type Output = Tensor<'g>;
-
-    #[track_caller]
-    fn neg(self) -> Tensor<'g> {
-        self.unary(UnaryOp::Neg, At::here())
     }
 }
