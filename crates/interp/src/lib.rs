@@ -24,6 +24,7 @@ mod place;
 mod row;
 mod run;
 pub mod scalar;
+mod special;
 mod tensor;
 mod value;
 

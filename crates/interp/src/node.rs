@@ -1,6 +1,6 @@
 //! One node: its value from those of its operands.
 
-use crate::place::{offsets, offsets_along, rows};
+use crate::place::{offsets, offsets_along, places, rows};
 use crate::row;
 use crate::scalar::{binary_float, binary_int, compare, int_limits, unary_float, unary_int};
 use crate::value::Value;
@@ -98,6 +98,18 @@ fn unary(op: UnaryOp, x: &Value) -> Value {
             | UnaryOp::Expm1
             | UnaryOp::Log
             | UnaryOp::Log1p
+            | UnaryOp::Exp2
+            | UnaryOp::Log2
+            | UnaryOp::Log1mexp
+            | UnaryOp::Sin
+            | UnaryOp::Cos
+            | UnaryOp::Tan
+            | UnaryOp::Erf
+            | UnaryOp::Erfc
+            | UnaryOp::LogErfc
+            | UnaryOp::Floor
+            | UnaryOp::Ceil
+            | UnaryOp::Round
             | UnaryOp::Tanh
             | UnaryOp::Sigmoid
             | UnaryOp::Softplus
@@ -122,6 +134,11 @@ fn binary(op: BinaryOp, a: &Value, b: &Value) -> Value {
                 | BinaryOp::Sub
                 | BinaryOp::Mul
                 | BinaryOp::Div
+                | BinaryOp::Pow
+                | BinaryOp::Mod
+                | BinaryOp::Atan2
+                | BinaryOp::LogAddExp
+                | BinaryOp::Xlogy
                 | BinaryOp::Maximum
                 | BinaryOp::Minimum => panic!("internal error: `{}` of bools", op.name()),
             };
@@ -164,8 +181,28 @@ fn moved(op: &MoveOp, ty: &TensorType, x: &Value) -> Value {
             }
             offsets(shape.dims(), &strides)
         }
+        MoveOp::Slice { start, step, size } => places(&ty.shape, start, step, size),
+        MoveOp::Pad { start, step, size, fill } => {
+            let shape: Shape = size.iter().copied().collect();
+            return pad(x, &places(&shape, start, step, ty.shape.dims()), &shape, *fill);
+        }
     };
     x.pick(places.into_iter().map(Some))
+}
+
+/// Elements of `x` at `places` of a tensor of shape `shape`, `fill` elsewhere.
+fn pad(x: &Value, places: &[usize], shape: &Shape, fill: Literal) -> Value {
+    fn all<T: Copy>(x: &[T], places: &[usize], mut result: Vec<T>) -> Vec<T> {
+        places.iter().zip(x).for_each(|(&place, &x)| result[place] = x);
+        result
+    }
+    let count = shape.elements();
+    match (x, fill) {
+        (Value::Float(x), fill) => Value::Float(all(x, places, vec![fill.as_f64(); count])),
+        (Value::Int(x), Literal::Int(i)) => Value::Int(all(x, places, vec![i; count])),
+        (Value::Bool(x), Literal::Bool(b)) => Value::Bool(all(x, places, vec![b; count])),
+        (x, fill) => panic!("internal error: {x:?} is filled with {fill}"),
+    }
 }
 
 fn take_row(x: &[f64], start: usize, within: &[usize]) -> Vec<f64> {

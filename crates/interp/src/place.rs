@@ -22,6 +22,19 @@ pub(crate) fn offsets_along(shape: &Shape, axes: &[usize]) -> Vec<usize> {
     offsets(&dims, &strides)
 }
 
+/// Offsets in a row-major tensor of `shape` of the positions that a slice takes or a pad fills: `size` along each axis,
+/// from `start` by `step`.
+pub(crate) fn places(shape: &Shape, start: &[usize], step: &[usize], size: &[usize]) -> Vec<usize> {
+    if size.contains(&0) {
+        return vec![];
+    }
+    let strides = shape.strides();
+    let first: usize = start.iter().zip(&strides).map(|(start, stride)| start * stride).sum();
+    // A step along an axis of size 1 is never taken, and may be of any size.
+    let strides: Vec<usize> = step.iter().zip(strides).map(|(n, s)| n.wrapping_mul(s)).collect();
+    offsets(size, &strides).into_iter().map(|offset| first + offset).collect()
+}
+
 /// The rows of `shape` along `axes`: the offset at which each begins, in order of the other axes, and the offsets
 /// within a row.
 pub(crate) fn rows(shape: &Shape, axes: &[usize]) -> (Vec<usize>, Vec<usize>) {

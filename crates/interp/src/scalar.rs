@@ -1,5 +1,6 @@
 //! Elementwise ops on single numbers.
 
+use crate::special::{log1mexp, log_erfc, logaddexp, modulo};
 use eggrad_ir::{BinaryOp, CompareOp, DType, UnaryOp};
 
 /// `op` on a float.
@@ -27,6 +28,15 @@ pub fn unary_float(op: UnaryOp, x: f64) -> f64 {
         UnaryOp::Expm1 => x.exp_m1(),
         UnaryOp::Log => x.ln(),
         UnaryOp::Log1p => x.ln_1p(),
+        UnaryOp::Exp2 => x.exp2(),
+        UnaryOp::Log2 => x.log2(),
+        UnaryOp::Log1mexp => log1mexp(x),
+        UnaryOp::Sin => x.sin(),
+        UnaryOp::Cos => x.cos(),
+        UnaryOp::Tan => x.tan(),
+        UnaryOp::Erf => libm::erf(x),
+        UnaryOp::Erfc => libm::erfc(x),
+        UnaryOp::LogErfc => log_erfc(x),
         UnaryOp::Tanh => x.tanh(),
         UnaryOp::Sigmoid => {
             let e = (-x.abs()).exp();
@@ -34,6 +44,9 @@ pub fn unary_float(op: UnaryOp, x: f64) -> f64 {
         }
         UnaryOp::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
         UnaryOp::Relu => maximum(x, 0.0),
+        UnaryOp::Floor => x.floor(),
+        UnaryOp::Ceil => x.ceil(),
+        UnaryOp::Round => x.round_ties_even(),
         UnaryOp::Not => panic!("internal error: `{}` of a float", op.name()),
     }
 }
@@ -56,6 +69,18 @@ pub fn unary_int(op: UnaryOp, x: i64) -> i64 {
         | UnaryOp::Expm1
         | UnaryOp::Log
         | UnaryOp::Log1p
+        | UnaryOp::Exp2
+        | UnaryOp::Log2
+        | UnaryOp::Log1mexp
+        | UnaryOp::Sin
+        | UnaryOp::Cos
+        | UnaryOp::Tan
+        | UnaryOp::Erf
+        | UnaryOp::Erfc
+        | UnaryOp::LogErfc
+        | UnaryOp::Floor
+        | UnaryOp::Ceil
+        | UnaryOp::Round
         | UnaryOp::Tanh
         | UnaryOp::Sigmoid
         | UnaryOp::Softplus
@@ -73,6 +98,17 @@ pub fn binary_float(op: BinaryOp, a: f64, b: f64) -> f64 {
         BinaryOp::Sub => a - b,
         BinaryOp::Mul => a * b,
         BinaryOp::Div => a / b,
+        BinaryOp::Pow => a.powf(b),
+        BinaryOp::Mod => modulo(a, b),
+        BinaryOp::Atan2 => a.atan2(b),
+        BinaryOp::LogAddExp => logaddexp(a, b),
+        BinaryOp::Xlogy => {
+            if a == 0.0 {
+                0.0
+            } else {
+                a * b.ln()
+            }
+        }
         BinaryOp::Maximum => maximum(a, b),
         BinaryOp::Minimum => minimum(a, b),
         BinaryOp::And | BinaryOp::Or => panic!("internal error: `{}` of floats", op.name()),
@@ -90,7 +126,14 @@ pub fn binary_int(op: BinaryOp, a: i64, b: i64) -> i64 {
         BinaryOp::Mul => a.wrapping_mul(b),
         BinaryOp::Maximum => a.max(b),
         BinaryOp::Minimum => a.min(b),
-        BinaryOp::Div | BinaryOp::And | BinaryOp::Or => {
+        BinaryOp::Div
+        | BinaryOp::Pow
+        | BinaryOp::Mod
+        | BinaryOp::Atan2
+        | BinaryOp::LogAddExp
+        | BinaryOp::Xlogy
+        | BinaryOp::And
+        | BinaryOp::Or => {
             panic!("internal error: `{}` of integers", op.name())
         }
     }
