@@ -1,7 +1,9 @@
 //! Derivatives of elementwise ops. A Jacobian that is diagonal is its own transpose, so the same factor serves both
 //! directions.
 
+use crate::special;
 use eggrad_ir::{BinaryOp, Builder, CompareOp, NodeId, UnaryOp};
+use std::f64::consts::{FRAC_2_SQRT_PI, LN_2, LOG2_E};
 
 /// `f'(x) · d` for `y = f(x)`.
 pub(crate) fn unary(b: &mut Builder, op: UnaryOp, x: NodeId, y: NodeId, d: NodeId) -> NodeId {
@@ -44,6 +46,44 @@ pub(crate) fn unary(b: &mut Builder, op: UnaryOp, x: NodeId, y: NodeId, d: NodeI
             let shifted = b.add(one, x);
             b.div(d, shifted)
         }
+        UnaryOp::Exp2 => {
+            let scale = b.full_like(y, LN_2);
+            let slope = b.mul(scale, y);
+            b.mul(d, slope)
+        }
+        UnaryOp::Log2 => {
+            let scale = b.full_like(x, LOG2_E);
+            let slope = b.div(scale, x);
+            b.mul(d, slope)
+        }
+        UnaryOp::Log1mexp => {
+            // -1/expm1(-x), written so that nothing overflows where it is small.
+            let exp = b.unary(UnaryOp::Exp, x);
+            let rest = b.unary(UnaryOp::Expm1, x);
+            let slope = b.div(exp, rest);
+            b.mul(d, slope)
+        }
+        UnaryOp::Sin => {
+            let slope = b.unary(UnaryOp::Cos, x);
+            b.mul(d, slope)
+        }
+        UnaryOp::Cos => {
+            let sin = b.unary(UnaryOp::Sin, x);
+            let slope = b.neg(sin);
+            b.mul(d, slope)
+        }
+        UnaryOp::Tan => {
+            let one = b.full_like(y, 1.0);
+            let square = b.unary(UnaryOp::Square, y);
+            let slope = b.add(one, square);
+            b.mul(d, slope)
+        }
+        UnaryOp::Erf => special::bell(b, FRAC_2_SQRT_PI, x, d),
+        UnaryOp::Erfc => special::bell(b, -FRAC_2_SQRT_PI, x, d),
+        UnaryOp::LogErfc => {
+            let slope = special::log_erfc_slope(b, x, y);
+            b.mul(d, slope)
+        }
         UnaryOp::Tanh => {
             let one = b.full_like(y, 1.0);
             let square = b.unary(UnaryOp::Square, y);
@@ -65,7 +105,7 @@ pub(crate) fn unary(b: &mut Builder, op: UnaryOp, x: NodeId, y: NodeId, d: NodeI
             let on = b.compare(CompareOp::Gt, x, zero);
             b.select(on, d, zero)
         }
-        UnaryOp::Sign | UnaryOp::Not => {
+        UnaryOp::Sign | UnaryOp::Floor | UnaryOp::Ceil | UnaryOp::Round | UnaryOp::Not => {
             panic!("internal error: `{}` has no derivative to follow", op.name())
         }
     }
@@ -92,6 +132,21 @@ pub(crate) fn binary(
             let product = b.mul(d, slope);
             b.neg(product)
         }
+        BinaryOp::Pow => special::pow(b, [a, c], y, operand, d),
+        BinaryOp::Mod if operand == 0 => d,
+        BinaryOp::Mod => {
+            let quotient = b.div(a, c);
+            let whole = b.unary(UnaryOp::Floor, quotient);
+            let slope = b.neg(whole);
+            b.mul(d, slope)
+        }
+        BinaryOp::Atan2 => special::atan2(b, [a, c], operand, d),
+        BinaryOp::LogAddExp => {
+            let lead = b.sub(own, other);
+            let share = b.unary(UnaryOp::Sigmoid, lead);
+            b.mul(d, share)
+        }
+        BinaryOp::Xlogy => special::xlogy(b, [a, c], operand, d),
         BinaryOp::Maximum => chosen(b, CompareOp::Gt, own, other, d),
         BinaryOp::Minimum => chosen(b, CompareOp::Lt, own, other, d),
         BinaryOp::And | BinaryOp::Or => {

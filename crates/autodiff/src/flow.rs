@@ -9,7 +9,7 @@ pub(crate) fn carries(op: &Op, operand: usize) -> bool {
         Op::Input(_) | Op::State(_) | Op::Const(..) | Op::Data(_) | Op::Iota { .. } => false,
         Op::Size { .. } | Op::Compare(_) | Op::OneHot { .. } => false,
         Op::Unary(op) => match op {
-            UnaryOp::Sign | UnaryOp::Not => false,
+            UnaryOp::Sign | UnaryOp::Floor | UnaryOp::Ceil | UnaryOp::Round | UnaryOp::Not => false,
             UnaryOp::Neg
             | UnaryOp::Abs
             | UnaryOp::Square
@@ -20,6 +20,15 @@ pub(crate) fn carries(op: &Op, operand: usize) -> bool {
             | UnaryOp::Expm1
             | UnaryOp::Log
             | UnaryOp::Log1p
+            | UnaryOp::Exp2
+            | UnaryOp::Log2
+            | UnaryOp::Log1mexp
+            | UnaryOp::Sin
+            | UnaryOp::Cos
+            | UnaryOp::Tan
+            | UnaryOp::Erf
+            | UnaryOp::Erfc
+            | UnaryOp::LogErfc
             | UnaryOp::Tanh
             | UnaryOp::Sigmoid
             | UnaryOp::Softplus
@@ -31,6 +40,11 @@ pub(crate) fn carries(op: &Op, operand: usize) -> bool {
             | BinaryOp::Sub
             | BinaryOp::Mul
             | BinaryOp::Div
+            | BinaryOp::Pow
+            | BinaryOp::Mod
+            | BinaryOp::Atan2
+            | BinaryOp::LogAddExp
+            | BinaryOp::Xlogy
             | BinaryOp::Maximum
             | BinaryOp::Minimum => true,
         },

@@ -1,10 +1,10 @@
 //! Forward mode: one sweep from leaves to results.
 
-use crate::elementwise;
 use crate::flow::carries;
 use crate::row::{
     attained, products_of_others, residual_jacobian, softmax, softmax_jacobian, sum_spread,
 };
+use crate::{elementwise, linear};
 use eggrad_ir::{
     BinaryOp, Builder, CompareOp, CrossEntropyOp, MarkOp, Node, NodeId, Op, ReduceOp, SoftmaxOp,
 };
@@ -67,6 +67,11 @@ fn push(b: &mut Builder, y: NodeId, node: &Node, tangents: &[Option<NodeId>]) ->
             | BinaryOp::Sub
             | BinaryOp::Mul
             | BinaryOp::Div
+            | BinaryOp::Pow
+            | BinaryOp::Mod
+            | BinaryOp::Atan2
+            | BinaryOp::LogAddExp
+            | BinaryOp::Xlogy
             | BinaryOp::And
             | BinaryOp::Or => {}
         }
@@ -106,9 +111,8 @@ fn push_one(b: &mut Builder, y: NodeId, node: &Node, operand: usize, t: NodeId) 
     match &node.op {
         Op::Unary(op) => elementwise::unary(b, *op, x, y, t),
         Op::Binary(op) => elementwise::binary(b, *op, [x, node.inputs[1]], y, operand, t),
-        Op::Cast(_) | Op::Move(_) | Op::Dot(_) | Op::Gather { .. } | Op::ScatterAdd { .. } => {
-            linear(b)
-        }
+        Op::Move(op) => linear::pushed(b, op, t),
+        Op::Cast(_) | Op::Dot(_) | Op::Gather { .. } | Op::ScatterAdd { .. } => linear(b),
         Op::Mark(MarkOp::Keep) => t,
         Op::Reduce(op, axes) => match op {
             ReduceOp::Sum => linear(b),

@@ -18,6 +18,7 @@ mod missing;
 mod resolve;
 mod reverse;
 mod row;
+mod special;
 
 pub use error::AutodiffError;
 pub use forward::jvp;

@@ -16,6 +16,32 @@ pub(crate) fn moved(b: &mut Builder, op: &MoveOp, from: &Shape, g: NodeId) -> No
             let new = (0..shape.rank()).filter(|a| !axes.contains(a)).collect();
             b.sum(g, new)
         }
+        MoveOp::Slice { start, step, .. } => {
+            let (start, step, size) = (start.clone(), step.clone(), from.dims().to_vec());
+            let fill = zero(b.ty(g).dtype);
+            b.node(Op::Move(MoveOp::Pad { start, step, size, fill }), &[g])
+        }
+        MoveOp::Pad { start, step, .. } => {
+            let (start, step, size) = (start.clone(), step.clone(), from.dims().to_vec());
+            b.node(Op::Move(MoveOp::Slice { start, step, size }), &[g])
+        }
+    }
+}
+
+/// The linear part of a move, applied to the tangent `t`.
+pub(crate) fn pushed(b: &mut Builder, op: &MoveOp, t: NodeId) -> NodeId {
+    let mut op = op.clone();
+    if let MoveOp::Pad { fill, .. } = &mut op {
+        *fill = zero(b.ty(t).dtype);
+    }
+    b.node(Op::Move(op), &[t])
+}
+
+/// 0 or false.
+fn zero(dtype: DType) -> Literal {
+    match Literal::of(dtype, 0.0) {
+        Some(zero) => zero,
+        None => panic!("internal error: {} has no zero", dtype.name()),
     }
 }
 

@@ -84,8 +84,17 @@ fn pull(b: &mut Builder, y: NodeId, node: &Node, operand: usize, c: Cotangent) -
         (_, None) => None,
         // Element by element: the gate stays where it is.
         (Op::Unary(_) | Op::Binary(_) | Op::Cast(_) | Op::Mark(_), gate) => gate,
-        // Each element goes to one place, or to all of a row: so does the gate.
-        (Op::Move(op @ (MoveOp::Reshape(_) | MoveOp::Transpose(_))), Some(gate)) => {
+        // Each element goes to one place, or to all of a row: so does the gate. Where no element comes from, the
+        // cotangent is zero and the padded condition false: right for both kinds of gate.
+        (
+            Op::Move(
+                op @ (MoveOp::Reshape(_)
+                | MoveOp::Transpose(_)
+                | MoveOp::Slice { .. }
+                | MoveOp::Pad { .. }),
+            ),
+            Some(gate),
+        ) => {
             let from = shape(b, node.inputs[0]);
             Some(Gate { condition: linear::moved(b, op, &from, gate.condition), ..gate })
         }
