@@ -87,7 +87,8 @@ pub(crate) struct Naming {
     pub(crate) nodes: Vec<Vec<Axis>>,
     /// For each node and operand, the names under which the node reads the operand's dimensions.
     pub(crate) reads: Vec<Vec<Vec<Axis>>>,
-    /// Axes whose size an attribute fixes: parts of a reshape that splits or merges, and written data.
+    /// Axes whose size an attribute fixes: parts of a reshape that splits or merges, what is cut or padded, and
+    /// written data.
     pub(crate) pinned: HashSet<Axis>,
 }
 
@@ -128,6 +129,11 @@ pub(crate) fn reshape_groups(from: &[usize], to: &[usize]) -> Vec<(Vec<usize>, V
         groups.push((left, right));
     }
     groups
+}
+
+/// Whether a slice or pad leaves axis `axis`, of size `from`, as it is.
+fn whole(start: &[usize], step: &[usize], size: &[usize], axis: usize, from: usize) -> bool {
+    (start[axis], step[axis], size[axis]) == (0, 1, from)
 }
 
 /// For each operand dimension, where it is found at the node.
@@ -182,6 +188,13 @@ fn slots(op: &Op, operands: &[&[usize]], out: &[usize]) -> Vec<Vec<Slot>> {
         }
         Op::Move(MoveOp::Broadcast { axes, .. }) => {
             vec![axes.iter().map(|&a| Slot::Out(a)).collect()]
+        }
+        Op::Move(MoveOp::Slice { start, step, size } | MoveOp::Pad { start, step, size, .. }) => {
+            let slot = |(d, &from): (usize, &usize)| match whole(start, step, size, d, from) {
+                true => Slot::Out(d),
+                false => Slot::Inner(d),
+            };
+            vec![operands[0].iter().enumerate().map(slot).collect()]
         }
         Op::Dot(axes) => {
             let (a, b) = (operands[0].len(), operands[1].len());
@@ -262,6 +275,16 @@ pub(crate) fn name_axes(graph: &Graph) -> Naming {
                 if left.len() + right.len() > 2 {
                     pinned.extend(left.iter().map(|&l| node_reads[0][l]));
                     pinned.extend(right.iter().map(|&r| out[r]));
+                }
+            }
+        }
+        if let Op::Move(
+            MoveOp::Slice { start, step, size } | MoveOp::Pad { start, step, size, .. },
+        ) = &node.op
+        {
+            for (d, &from) in operands[0].iter().enumerate() {
+                if !whole(start, step, size, d, from) {
+                    pinned.extend([node_reads[0][d], out[d]]);
                 }
             }
         }

@@ -100,7 +100,7 @@ impl Drawer<'_> {
             axes = axes.union(&self.sets[i].clone());
         }
         let f = DType::F64;
-        Some(match self.rng.below(7) {
+        Some(match self.rng.below(9) {
             0 => self.leaf(f, &axes, Some((0.25, 3.0))),
             1 => self.leaf(f, &axes, Some((-1.0, 1.0))),
             2 => {
@@ -116,6 +116,12 @@ impl Drawer<'_> {
                 let x = self.leaf(f, &axes.union(&over), None);
                 let over = axes_leaf(&mut self.egraph, over);
                 make(&mut self.egraph, Head::Softmax(SoftmaxOp::Softmax), &[over, x])?
+            }
+            5 => self.leaf(f, &axes, Some((-3.0, -0.25))),
+            6 => {
+                let x = self.leaf(DType::I32, &axes, Some((-2.0, 3.0)));
+                let ty = type_leaf(&mut self.egraph, f);
+                add(&mut self.egraph, Head::Cast, &[ty, x])
             }
             _ => self.leaf(f, &axes, None),
         })
@@ -272,6 +278,7 @@ fn needed(asks: Asks) -> bool {
         | Asks::Subset
         | Asks::NonZero
         | Asks::Positive
+        | Asks::Integer
         | Asks::Finite
         | Asks::Simplex
         | Asks::InRange => true,

@@ -36,6 +36,8 @@ conditions! {
     Moderate = "moderate", 1;
     /// Every element is above 0.
     Positive = "positive", 1;
+    /// Every element is an integer.
+    Integer = "integer", 1;
     /// Every element is a real number.
     Finite = "finite", 1;
     /// Every element is the same known number.
@@ -93,6 +95,7 @@ impl Condition {
             Asks::NonZero => fact(Facts::is_nonzero),
             Asks::Moderate => fact(|f| f.low >= 1e-30 || f.high <= -1e-30),
             Asks::Positive => fact(Facts::positive),
+            Asks::Integer => fact(|f| f.integer),
             Asks::Finite => fact(|f| f.finite),
             Asks::Constant => fact(|f| f.constant.is_some()),
             Asks::Simplex => {

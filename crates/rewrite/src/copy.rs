@@ -41,6 +41,16 @@ pub(crate) fn resized(op: &Op, out: &[Axis], sizes: &[usize]) -> Op {
         Op::Move(MoveOp::Broadcast { axes, .. }) => {
             Op::Move(MoveOp::Broadcast { shape: shape(out, sizes), axes: axes.clone() })
         }
+        Op::Move(MoveOp::Slice { start, step, .. }) => {
+            let (start, step) = (start.clone(), step.clone());
+            let size = shape(out, sizes).dims().to_vec();
+            Op::Move(MoveOp::Slice { start, step, size })
+        }
+        Op::Move(MoveOp::Pad { start, step, fill, .. }) => {
+            let (start, step) = (start.clone(), step.clone());
+            let size = shape(out, sizes).dims().to_vec();
+            Op::Move(MoveOp::Pad { start, step, size, fill: *fill })
+        }
         Op::Iota { dtype, axis, .. } => {
             Op::Iota { dtype: *dtype, shape: shape(out, sizes), axis: *axis }
         }

@@ -10,7 +10,7 @@ use eggrad_ir::{BinaryOp, CrossEntropyOp, DType, MoveOp, Op, ReduceOp, UnaryOp};
 pub enum OpClass {
     /// Nothing happens at run time: leaves, constants, sizes, other names.
     Free,
-    /// A view or a copy: `broadcast`, `transpose`, `reshape`.
+    /// A view or a copy: `broadcast`, `transpose`, `reshape`, `slice`, `pad`.
     Move,
     /// Elementwise, an instruction or two per element.
     Arithmetic,
@@ -81,12 +81,24 @@ fn unary_class(op: UnaryOp) -> OpClass {
         | UnaryOp::Sign
         | UnaryOp::Square
         | UnaryOp::Relu
+        | UnaryOp::Floor
+        | UnaryOp::Ceil
+        | UnaryOp::Round
         | UnaryOp::Not => OpClass::Arithmetic,
         UnaryOp::Sqrt | UnaryOp::Rsqrt | UnaryOp::Recip => OpClass::Division,
         UnaryOp::Exp
         | UnaryOp::Expm1
         | UnaryOp::Log
         | UnaryOp::Log1p
+        | UnaryOp::Exp2
+        | UnaryOp::Log2
+        | UnaryOp::Log1mexp
+        | UnaryOp::Sin
+        | UnaryOp::Cos
+        | UnaryOp::Tan
+        | UnaryOp::Erf
+        | UnaryOp::Erfc
+        | UnaryOp::LogErfc
         | UnaryOp::Tanh
         | UnaryOp::Sigmoid
         | UnaryOp::Softplus => OpClass::Transcendental,
@@ -95,7 +107,10 @@ fn unary_class(op: UnaryOp) -> OpClass {
 
 fn binary_class(op: BinaryOp) -> OpClass {
     match op {
-        BinaryOp::Div => OpClass::Division,
+        BinaryOp::Div | BinaryOp::Mod => OpClass::Division,
+        BinaryOp::Pow | BinaryOp::Atan2 | BinaryOp::LogAddExp | BinaryOp::Xlogy => {
+            OpClass::Transcendental
+        }
         BinaryOp::Add
         | BinaryOp::Sub
         | BinaryOp::Mul
@@ -112,7 +127,13 @@ fn opaque_class(op: &Op) -> OpClass {
         Op::Input(_) | Op::State(_) | Op::Const(..) | Op::Data(_) | Op::Size { .. } => {
             OpClass::Free
         }
-        Op::Move(MoveOp::Reshape(_) | MoveOp::Transpose(_) | MoveOp::Broadcast { .. })
+        Op::Move(
+            MoveOp::Reshape(_)
+            | MoveOp::Transpose(_)
+            | MoveOp::Broadcast { .. }
+            | MoveOp::Slice { .. }
+            | MoveOp::Pad { .. },
+        )
         | Op::Mark(_) => OpClass::Move,
         Op::Unary(op) => unary_class(*op),
         Op::Binary(op) => binary_class(*op),

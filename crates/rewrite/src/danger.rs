@@ -17,13 +17,20 @@ fn exp_limit(dtype: DType) -> f64 {
     if dtype == DType::F64 { 709.0 } else { 88.0 }
 }
 
+/// The largest operand whose `exp2` is sure to be finite.
+fn exp2_limit(dtype: DType) -> f64 {
+    if dtype == DType::F64 { 1023.0 } else { 127.0 }
+}
+
 fn unary_danger(op: UnaryOp, x: &Facts) -> Option<(Weight, &'static str)> {
     let reason = match op {
         UnaryOp::Exp | UnaryOp::Expm1 => {
             (x.high > exp_limit(x.dtype)).then_some("the operand has no upper bound")
         }
-        UnaryOp::Log => (x.low <= 0.0).then_some("the operand can reach 0"),
+        UnaryOp::Exp2 => (x.high > exp2_limit(x.dtype)).then_some("the operand has no upper bound"),
+        UnaryOp::Log | UnaryOp::Log2 => (x.low <= 0.0).then_some("the operand can reach 0"),
         UnaryOp::Log1p => (x.low <= -1.0).then_some("the operand can reach -1"),
+        UnaryOp::Log1mexp => (x.high >= 0.0).then_some("the operand can reach 0"),
         UnaryOp::Rsqrt => (x.low <= 0.0).then_some("the operand can reach 0"),
         UnaryOp::Recip => (x.low <= 0.0 && x.high >= 0.0).then_some("the operand can be 0"),
         UnaryOp::Neg
@@ -31,6 +38,15 @@ fn unary_danger(op: UnaryOp, x: &Facts) -> Option<(Weight, &'static str)> {
         | UnaryOp::Sign
         | UnaryOp::Square
         | UnaryOp::Sqrt
+        | UnaryOp::Sin
+        | UnaryOp::Cos
+        | UnaryOp::Tan
+        | UnaryOp::Erf
+        | UnaryOp::Erfc
+        | UnaryOp::LogErfc
+        | UnaryOp::Floor
+        | UnaryOp::Ceil
+        | UnaryOp::Round
         | UnaryOp::Tanh
         | UnaryOp::Sigmoid
         | UnaryOp::Softplus
@@ -45,10 +61,29 @@ fn saturates(egraph: &Egraph, id: Id) -> bool {
     egraph[id].nodes.iter().any(|n| {
         matches!(
             n.head,
-            Head::Unary(UnaryOp::Exp | UnaryOp::Sigmoid | UnaryOp::Tanh)
-                | Head::Softmax(SoftmaxOp::Softmax)
+            Head::Unary(
+                UnaryOp::Exp
+                    | UnaryOp::Exp2
+                    | UnaryOp::Sigmoid
+                    | UnaryOp::Tanh
+                    | UnaryOp::Erf
+                    | UnaryOp::Erfc
+            ) | Head::Softmax(SoftmaxOp::Softmax)
         )
     })
+}
+
+/// As products, powers to a known exponent may overflow.
+fn pow_danger(a: &Facts, b: &Facts, result: &Facts) -> Option<(Weight, &'static str)> {
+    let reason = if a.low < 0.0 && !b.integer {
+        Some("the base can be negative and the exponent a fraction")
+    } else if a.low <= 0.0 && a.high >= 0.0 && b.low < 0.0 {
+        Some("the base can be 0 and the exponent negative")
+    } else {
+        let open = b.constant.is_none() && result.high == f64::INFINITY;
+        open.then_some("the power has no upper bound")
+    };
+    reason.map(|r| (NOT_FINITE, r))
 }
 
 fn binary_danger(
@@ -58,7 +93,7 @@ fn binary_danger(
     result: &Facts,
 ) -> Option<(Weight, &'static str)> {
     match op {
-        BinaryOp::Div => {
+        BinaryOp::Div | BinaryOp::Mod => {
             let b = facts(egraph, b);
             (b.low <= 0.0 && b.high >= 0.0).then_some((NOT_FINITE, "the divisor can be 0"))
         }
@@ -76,9 +111,21 @@ fn binary_danger(
             };
             (near(a, fb) || near(b, fa)).then_some((CANCELLATION, "the terms can cancel"))
         }
-        BinaryOp::Mul | BinaryOp::Maximum | BinaryOp::Minimum | BinaryOp::And | BinaryOp::Or => {
-            None
+        BinaryOp::Pow => pow_danger(facts(egraph, a), facts(egraph, b), result),
+        BinaryOp::Xlogy => {
+            let same = egraph.find(a) == egraph.find(b);
+            let low = facts(egraph, b).low;
+            // 0 · log 0 is 0.
+            let reaches = if same { low < 0.0 } else { low <= 0.0 };
+            reaches.then_some((NOT_FINITE, "the second operand can reach 0"))
         }
+        BinaryOp::Mul
+        | BinaryOp::Atan2
+        | BinaryOp::LogAddExp
+        | BinaryOp::Maximum
+        | BinaryOp::Minimum
+        | BinaryOp::And
+        | BinaryOp::Or => None,
     }
 }
 

@@ -58,6 +58,10 @@ impl Facts {
         self.low > 0.0 || (self.low >= 0.0 && self.nonzero)
     }
 
+    pub(crate) fn negative(&self) -> bool {
+        self.high < 0.0 || (self.high <= 0.0 && self.nonzero)
+    }
+
     pub(crate) fn nonnegative(&self) -> bool {
         self.low >= 0.0
     }
@@ -374,8 +378,18 @@ fn opaque_facts<'a>(context: &Context, number: u32, tensor: impl Fn(usize) -> &'
         }
         Op::Unary(op) => Facts { constant: None, ..unary_facts(*op, tensor(0)) },
         Op::Binary(op) => Facts { constant: None, ..binary_facts(*op, tensor(0), tensor(1)) },
-        Op::Move(MoveOp::Reshape(_)) => {
+        Op::Move(MoveOp::Reshape(_) | MoveOp::Slice { .. }) => {
             Facts { axes: unknown.axes, constant: None, simplex: None, ..tensor(0).clone() }
+        }
+        Op::Move(MoveOp::Pad { fill, .. }) => {
+            let value = fill.as_f64();
+            let fill = Facts {
+                finite: value.is_finite(),
+                nonzero: value != 0.0,
+                integer: value.fract() == 0.0,
+                ..Facts::unknown(opaque.dtype, AxisSet::empty()).within(value, value)
+            };
+            either(tensor(0), &fill, unknown.axes)
         }
         Op::Iota { .. }
         | Op::Size { .. }

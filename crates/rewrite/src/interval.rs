@@ -3,6 +3,7 @@
 use crate::facts::Facts;
 use crate::rational::Rational;
 use eggrad_ir::{BinaryOp, DType, UnaryOp};
+use std::f64::consts::{FRAC_PI_2, LN_2, PI};
 
 /// What a type can hold.
 pub(crate) fn dtype_bounds(dtype: DType) -> (f64, f64) {
@@ -52,6 +53,10 @@ pub(crate) fn unary_facts(op: UnaryOp, x: &Facts) -> Facts {
     let known =
         |f: Facts, finite: bool, nonzero: bool| Facts { finite: finite || f.finite, nonzero, ..f };
     let monotone = |f: fn(f64) -> f64| (f(x.low), f(x.high));
+    let rounded = |(low, high): (f64, f64)| {
+        let nonzero = x.integer && x.is_nonzero();
+        Facts { integer: true, ..known(fresh.clone().within(low, high), x.finite, nonzero) }
+    };
     let (low, high) = (x.low, x.high);
     let largest = low.abs().max(high.abs());
     let smallest = if low > 0.0 { low } else { (-high).max(0.0) };
@@ -95,6 +100,36 @@ pub(crate) fn unary_facts(op: UnaryOp, x: &Facts) -> Facts {
             let (low, high) = (low.max(-1.0).ln_1p(), high.max(-1.0).ln_1p());
             known(fresh.within(low, high), x.finite && x.low > -1.0, x.is_nonzero())
         }
+        UnaryOp::Exp2 => {
+            let (low, high) = monotone(f64::exp2);
+            known(fresh.within(low, high), x.finite, x.finite || x.low > f64::NEG_INFINITY)
+        }
+        UnaryOp::Log2 => {
+            let (low, high) = (low.max(0.0).log2(), high.max(0.0).log2());
+            known(fresh.within(low, high), x.finite && x.positive(), x.low > 1.0)
+        }
+        UnaryOp::Log1mexp => {
+            let end = |v: f64| (-v.min(0.0).exp_m1()).ln();
+            known(fresh.within(end(high), end(low).min(0.0)), x.finite && x.negative(), x.finite)
+        }
+        UnaryOp::Sin | UnaryOp::Cos => known(fresh.within(-1.0, 1.0), x.finite, false),
+        UnaryOp::Tan => known(fresh, x.finite && largest < FRAC_PI_2, false),
+        UnaryOp::Erf => {
+            let (low, high) = (if low >= 0.0 { 0.0 } else { -1.0 }, f64::from(high > 0.0));
+            known(fresh.within(low, high), true, x.is_nonzero())
+        }
+        UnaryOp::Erfc => {
+            let (low, high) = (f64::from(high <= 0.0), if low >= 0.0 { 1.0 } else { 2.0 });
+            known(fresh.within(low, high), true, x.finite)
+        }
+        UnaryOp::LogErfc => {
+            let low_end = if high <= 0.0 { 0.0 } else { f64::NEG_INFINITY };
+            let high_end = if low >= 0.0 { 0.0 } else { LN_2 };
+            known(fresh.within(low_end, high_end), x.finite, x.is_nonzero())
+        }
+        UnaryOp::Floor => rounded(monotone(f64::floor)),
+        UnaryOp::Ceil => rounded(monotone(f64::ceil)),
+        UnaryOp::Round => rounded(monotone(f64::round_ties_even)),
         UnaryOp::Tanh => {
             let (low, high) = monotone(f64::tanh);
             known(fresh.within(low, high), true, x.is_nonzero())
@@ -127,12 +162,47 @@ pub(crate) fn unary_facts(op: UnaryOp, x: &Facts) -> Facts {
         | UnaryOp::Expm1
         | UnaryOp::Log
         | UnaryOp::Log1p
+        | UnaryOp::Exp2
+        | UnaryOp::Log2
+        | UnaryOp::Log1mexp
+        | UnaryOp::Sin
+        | UnaryOp::Cos
+        | UnaryOp::Tan
+        | UnaryOp::Erf
+        | UnaryOp::Erfc
+        | UnaryOp::LogErfc
+        | UnaryOp::Floor
+        | UnaryOp::Ceil
+        | UnaryOp::Round
         | UnaryOp::Tanh
         | UnaryOp::Sigmoid
         | UnaryOp::Softplus
         | UnaryOp::Not => None,
     });
     facts
+}
+
+/// `log(e^a + e^b)` of ends of intervals.
+fn logaddexp(a: f64, b: f64) -> f64 {
+    let largest = a.max(b);
+    if largest.is_infinite() { largest } else { largest + (-(a - b).abs()).exp().ln_1p() }
+}
+
+/// Facts of `a^b`, which `fresh` has none of.
+fn pow_facts(fresh: Facts, a: &Facts, b: &Facts) -> Facts {
+    let even = b.constant.is_some_and(|c| c.to_f64() % 2.0 == 0.0);
+    let real = a.nonnegative() || b.integer;
+    let reciprocal = b.nonnegative() || a.is_nonzero();
+    let finite = a.finite && b.finite && real && reciprocal;
+    let nonzero = a.finite && b.finite && a.is_nonzero();
+    let (low, high) = if a.nonnegative() {
+        let (x, y) = ([a.low, a.high], [b.low, b.high]);
+        let corners = || x.iter().flat_map(|x| y.iter().map(|y| x.powf(*y)));
+        (corners().fold(f64::INFINITY, f64::min), corners().fold(0.0, f64::max))
+    } else {
+        (if even { 0.0 } else { f64::NEG_INFINITY }, f64::INFINITY)
+    };
+    Facts { finite, nonzero, ..fresh.within(low, high) }
 }
 
 /// Facts of a binary op.
@@ -176,6 +246,30 @@ pub(crate) fn binary_facts(op: BinaryOp, a: &Facts, b: &Facts) -> Facts {
             integer,
             ..fresh.within(a.low.min(b.low), a.high.min(b.high))
         },
+        BinaryOp::Pow => pow_facts(fresh, a, b),
+        BinaryOp::Mod => {
+            let low = if b.nonnegative() { 0.0 } else { b.low };
+            let high = if b.high <= 0.0 { 0.0 } else { b.high };
+            let finite = finite && b.is_nonzero();
+            Facts { finite, integer, ..fresh.within(low, high) }
+        }
+        BinaryOp::Atan2 => {
+            // The angle of -0 may be -π.
+            let low = if a.positive() { 0.0 } else { -PI };
+            let high = if a.negative() { 0.0 } else { PI };
+            let right = if b.positive() { FRAC_PI_2 } else { PI };
+            let facts = fresh.within(low.max(-right), high.min(right));
+            Facts { finite, nonzero: a.is_nonzero(), ..facts }
+        }
+        BinaryOp::LogAddExp => {
+            let (low, high) = (logaddexp(a.low, b.low), logaddexp(a.high, b.high));
+            Facts { finite, ..fresh.within(low, high) }
+        }
+        BinaryOp::Xlogy => {
+            let logs = (b.low.max(0.0).ln(), b.high.max(0.0).ln());
+            let (low, high) = product((a.low, a.high), logs);
+            Facts { finite: finite && b.positive(), ..fresh.within(low, high) }
+        }
         BinaryOp::And | BinaryOp::Or => fresh,
     };
     facts.constant = match (a.constant, b.constant) {
@@ -184,7 +278,15 @@ pub(crate) fn binary_facts(op: BinaryOp, a: &Facts, b: &Facts) -> Facts {
             BinaryOp::Sub => x.sub(y),
             BinaryOp::Mul => x.mul(y),
             BinaryOp::Div => x.div(y),
-            BinaryOp::Maximum | BinaryOp::Minimum | BinaryOp::And | BinaryOp::Or => None,
+            BinaryOp::Pow
+            | BinaryOp::Mod
+            | BinaryOp::Atan2
+            | BinaryOp::LogAddExp
+            | BinaryOp::Xlogy
+            | BinaryOp::Maximum
+            | BinaryOp::Minimum
+            | BinaryOp::And
+            | BinaryOp::Or => None,
         },
         _ => None,
     };

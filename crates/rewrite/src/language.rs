@@ -102,9 +102,15 @@ impl Head {
                 | BinaryOp::Mul
                 | BinaryOp::Maximum
                 | BinaryOp::Minimum
+                | BinaryOp::LogAddExp
                 | BinaryOp::And
                 | BinaryOp::Or => true,
-                BinaryOp::Sub | BinaryOp::Div => false,
+                BinaryOp::Sub
+                | BinaryOp::Div
+                | BinaryOp::Pow
+                | BinaryOp::Mod
+                | BinaryOp::Atan2
+                | BinaryOp::Xlogy => false,
             },
             Head::Compare(op) => matches!(op, CompareOp::Eq | CompareOp::Ne),
             Head::Axes(_)

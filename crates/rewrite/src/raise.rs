@@ -157,7 +157,11 @@ impl Raiser<'_> {
         let out = self.naming.nodes[id.index()].clone();
         let reads = self.naming.reads[id.index()].clone();
         let head = match &node.op {
-            Op::Input(_) | Op::State(_) | Op::Data(_) | Op::Grad => {
+            Op::Input(_)
+            | Op::State(_)
+            | Op::Data(_)
+            | Op::Move(MoveOp::Slice { .. } | MoveOp::Pad { .. })
+            | Op::Grad => {
                 return self.opaque(id, &operands);
             }
             Op::Const(dtype, literal) => {

@@ -97,6 +97,7 @@ const FILES: &[(&str, &str)] = &[
     ("algebra.rules", include_str!("rules/algebra.rules")),
     ("reduce.rules", include_str!("rules/reduce.rules")),
     ("explog.rules", include_str!("rules/explog.rules")),
+    ("functions.rules", include_str!("rules/functions.rules")),
     ("softmax.rules", include_str!("rules/softmax.rules")),
     ("select.rules", include_str!("rules/select.rules")),
 ];

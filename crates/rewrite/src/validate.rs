@@ -6,7 +6,9 @@
 use crate::axes::{Axis, Naming};
 use crate::report::Validation;
 use eggrad_interp::{Precision, Run, Tensor, run, values};
-use eggrad_ir::{DType, DotAxes, Graph, MoveOp, NodeId, Op, StateKind, TensorType, UnaryOp};
+use eggrad_ir::{
+    BinaryOp, DType, DotAxes, Graph, MoveOp, NodeId, Op, StateKind, TensorType, UnaryOp,
+};
 use std::collections::HashSet;
 
 /// Multiply-adds and elements up to which a comparison is made.
@@ -98,8 +100,9 @@ fn indexed(graph: &Graph, naming: &Naming, id: NodeId) -> Option<(Axis, NodeId)>
 
 /// Whether integers come straight from an input whose range includes 0, so that smaller ones can be drawn.
 fn starts_at_zero(graph: &Graph, mut id: NodeId) -> bool {
-    while let Op::Move(MoveOp::Broadcast { .. } | MoveOp::Transpose(_) | MoveOp::Reshape(_)) =
-        graph.node(id).op
+    while let Op::Move(
+        MoveOp::Broadcast { .. } | MoveOp::Transpose(_) | MoveOp::Reshape(_) | MoveOp::Slice { .. },
+    ) = graph.node(id).op
     {
         id = graph.node(id).inputs[0];
     }
@@ -137,7 +140,8 @@ pub(crate) fn compare(
 }
 
 /// Whether some value jumps so near that rounding decides on which side it is: compared floats that are nearly equal,
-/// floats near the next integer of a conversion or near 0 for a sign.
+/// floats near the next integer of a conversion, near a step of a rounding or
+/// near 0 for a sign.
 fn at_jump(graph: &Graph, inputs: &[Tensor], states: &[Tensor]) -> bool {
     let values = match values(graph, inputs, states, Precision::Wide) {
         Ok(values) => values,
@@ -150,9 +154,18 @@ fn at_jump(graph: &Graph, inputs: &[Tensor], states: &[Tensor]) -> bool {
         if matches!(node.op, Op::Compare(_)) && float(0) {
             return operand(0).into_iter().zip(operand(1)).any(|(x, y)| near(x, y));
         }
-        let steps = matches!(node.op, Op::Cast(to) if !to.is_float());
-        let steps = steps || node.op == Op::Unary(UnaryOp::Sign);
-        steps && float(0) && operand(0).into_iter().any(|x| near(x, x.round()))
+        if node.op == Op::Binary(BinaryOp::Mod) {
+            let quotients = operand(0).into_iter().zip(operand(1)).map(|(x, y)| x / y);
+            return quotients.into_iter().any(|q| near(q, q.round()));
+        }
+        let halves = node.op == Op::Unary(UnaryOp::Round);
+        let steps = matches!(
+            node.op,
+            Op::Unary(UnaryOp::Sign | UnaryOp::Floor | UnaryOp::Ceil | UnaryOp::Round)
+        );
+        let steps = steps || matches!(node.op, Op::Cast(to) if !to.is_float());
+        let shift = if halves { 0.5 } else { 0.0 };
+        steps && float(0) && operand(0).into_iter().any(|x| near(x - shift, (x - shift).round()))
     })
 }
 
