@@ -1,6 +1,6 @@
 //! Elementwise ops on single numbers.
 
-use crate::special::{log1mexp, log_erfc, logaddexp, modulo};
+use crate::special::{log_erfc, log1mexp, logaddexp, modulo};
 use eggrad_ir::{BinaryOp, CompareOp, DType, UnaryOp};
 
 /// `op` on a float.

@@ -1,7 +1,8 @@
 //! Bounds of random nodes, so that random graphs stay in their ops' domains and well conditioned.
 
-use eggrad_interp::scalar::unary_float;
+use eggrad_interp::scalar::{binary_float, unary_float};
 use eggrad_ir::{BinaryOp, UnaryOp};
+use std::f64::consts::PI;
 
 /// Every element lies between `low` and `high`.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +46,8 @@ impl Interval {
             UnaryOp::Abs | UnaryOp::Square if self.low < 0.0 && self.high > 0.0 => {
                 Interval::new(0.0, ends.high)
             }
-            UnaryOp::Sign => Interval::symmetric(1.0),
+            UnaryOp::Sign | UnaryOp::Sin | UnaryOp::Cos => Interval::symmetric(1.0),
+            // All others are monotone where they are used.
             UnaryOp::Abs
             | UnaryOp::Square
             | UnaryOp::Neg
@@ -56,6 +58,16 @@ impl Interval {
             | UnaryOp::Expm1
             | UnaryOp::Log
             | UnaryOp::Log1p
+            | UnaryOp::Exp2
+            | UnaryOp::Log2
+            | UnaryOp::Log1mexp
+            | UnaryOp::Tan
+            | UnaryOp::Erf
+            | UnaryOp::Erfc
+            | UnaryOp::LogErfc
+            | UnaryOp::Floor
+            | UnaryOp::Ceil
+            | UnaryOp::Round
             | UnaryOp::Tanh
             | UnaryOp::Sigmoid
             | UnaryOp::Softplus
@@ -75,6 +87,22 @@ impl Interval {
             BinaryOp::Div => {
                 Interval::of(&[a.low / b.low, a.low / b.high, a.high / b.low, a.high / b.high])
             }
+            BinaryOp::Pow => {
+                let at = |a, b| binary_float(op, a, b);
+                Interval::of(&[
+                    at(a.low, b.low),
+                    at(a.low, b.high),
+                    at(a.high, b.low),
+                    at(a.high, b.high),
+                ])
+            }
+            // Of a divisor above 0.
+            BinaryOp::Mod => Interval::new(0.0, b.high),
+            BinaryOp::Atan2 => Interval::symmetric(PI),
+            BinaryOp::LogAddExp => {
+                Interval::new(binary_float(op, a.low, b.low), binary_float(op, a.high, b.high))
+            }
+            BinaryOp::Xlogy => self.binary(BinaryOp::Mul, Interval::new(b.low.ln(), b.high.ln())),
             BinaryOp::Maximum => Interval::new(a.low.max(b.low), a.high.max(b.high)),
             BinaryOp::Minimum => Interval::new(a.low.min(b.low), a.high.min(b.high)),
             BinaryOp::And | BinaryOp::Or => Interval::new(0.0, 1.0),

@@ -4,7 +4,8 @@ use eggrad_interp::{InterpError, Precision, Tensor, values};
 use eggrad_ir::{BinaryOp, CompareOp, DType, Graph, Node, Op, ReduceOp, UnaryOp};
 
 /// Whether some op of `graph` comes within `margin` of a kink or jump on these arrays: `relu`, `abs` or `sign` near 0,
-/// compared numbers or the largest two of a `max` near each other, a float near the next integer of a cast.
+/// compared numbers or the largest two of a `max` near each other, a float near the next jump of a cast, a rounding or
+/// a remainder, a point near the cut of `atan2`.
 ///
 /// # Errors
 /// As [`eggrad_interp::values`].
@@ -24,10 +25,15 @@ pub fn near_kink(
 
 fn is_near(node: &Node, args: &[&Tensor], margin: f64) -> bool {
     let near_zero = |x: &f64| x.abs() < margin;
-    let meet = || args[0].to_f64s().iter().zip(args[1].to_f64s()).any(|(a, b)| near_zero(&(a - b)));
+    let pairs = || args[0].to_f64s().into_iter().zip(args[1].to_f64s());
+    let meet = || pairs().any(|(a, b)| near_zero(&(a - b)));
     match &node.op {
         Op::Unary(op) => match op {
             UnaryOp::Abs | UnaryOp::Sign | UnaryOp::Relu => args[0].to_f64s().iter().any(near_zero),
+            UnaryOp::Floor | UnaryOp::Ceil => {
+                args[0].to_f64s().iter().any(|x| near_zero(&(x - x.round())))
+            }
+            UnaryOp::Round => args[0].to_f64s().iter().any(|x| near_zero(&(x - x.floor() - 0.5))),
             UnaryOp::Neg
             | UnaryOp::Square
             | UnaryOp::Sqrt
@@ -37,6 +43,15 @@ fn is_near(node: &Node, args: &[&Tensor], margin: f64) -> bool {
             | UnaryOp::Expm1
             | UnaryOp::Log
             | UnaryOp::Log1p
+            | UnaryOp::Exp2
+            | UnaryOp::Log2
+            | UnaryOp::Log1mexp
+            | UnaryOp::Sin
+            | UnaryOp::Cos
+            | UnaryOp::Tan
+            | UnaryOp::Erf
+            | UnaryOp::Erfc
+            | UnaryOp::LogErfc
             | UnaryOp::Tanh
             | UnaryOp::Sigmoid
             | UnaryOp::Softplus
@@ -44,10 +59,18 @@ fn is_near(node: &Node, args: &[&Tensor], margin: f64) -> bool {
         },
         Op::Binary(op) => match op {
             BinaryOp::Maximum | BinaryOp::Minimum => meet(),
+            BinaryOp::Mod => pairs().any(|(a, b)| {
+                let times = (a / b).round();
+                (a - times * b).abs() < margin * (1.0 + times.abs())
+            }),
+            BinaryOp::Atan2 => pairs().any(|(a, b)| near_zero(&a) && b < margin),
             BinaryOp::Add
             | BinaryOp::Sub
             | BinaryOp::Mul
             | BinaryOp::Div
+            | BinaryOp::Pow
+            | BinaryOp::LogAddExp
+            | BinaryOp::Xlogy
             | BinaryOp::And
             | BinaryOp::Or => false,
         },

@@ -122,6 +122,12 @@ impl Kitchen<'_> {
         if x.bounds.low >= low && x.bounds.high <= high {
             return x;
         }
+        if high < 0.0 {
+            let opposite = self.within(x, -high, -low);
+            let id = self.builder.neg(opposite.id);
+            let bounds = Interval::new(-opposite.bounds.high, -opposite.bounds.low);
+            return Float { id, bounds };
+        }
         if low > 0.0 {
             // At most 1.5, which every caller allows.
             let tanh = self.builder.unary(UnaryOp::Tanh, x.id);

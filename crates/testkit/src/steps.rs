@@ -3,8 +3,8 @@
 use crate::interval::Interval;
 use crate::recipe::{Dice, Float, Kitchen, MAX_ELEMENTS, MAX_RANK, MAX_SIZE};
 use eggrad_ir::{
-    BinaryOp, CompareOp, CrossEntropyOp, DType, DotAxes, MarkOp, MoveOp, NodeId, Op, ReduceOp,
-    Shape, SoftmaxOp, TensorData, UnaryOp,
+    BinaryOp, CompareOp, CrossEntropyOp, DType, DotAxes, Literal, MarkOp, MoveOp, NodeId, Op,
+    ReduceOp, Shape, SoftmaxOp, TensorData, UnaryOp,
 };
 use std::sync::Arc;
 
@@ -13,7 +13,12 @@ impl Kitchen<'_> {
         let kinks = self.config.kinks;
         let usable = |op: &&UnaryOp| match op {
             UnaryOp::Not => false,
-            UnaryOp::Abs | UnaryOp::Sign | UnaryOp::Relu => kinks,
+            UnaryOp::Abs
+            | UnaryOp::Sign
+            | UnaryOp::Relu
+            | UnaryOp::Floor
+            | UnaryOp::Ceil
+            | UnaryOp::Round => kinks,
             UnaryOp::Neg
             | UnaryOp::Square
             | UnaryOp::Sqrt
@@ -23,6 +28,15 @@ impl Kitchen<'_> {
             | UnaryOp::Expm1
             | UnaryOp::Log
             | UnaryOp::Log1p
+            | UnaryOp::Exp2
+            | UnaryOp::Log2
+            | UnaryOp::Log1mexp
+            | UnaryOp::Sin
+            | UnaryOp::Cos
+            | UnaryOp::Tan
+            | UnaryOp::Erf
+            | UnaryOp::Erfc
+            | UnaryOp::LogErfc
             | UnaryOp::Tanh
             | UnaryOp::Sigmoid
             | UnaryOp::Softplus => true,
@@ -31,13 +45,21 @@ impl Kitchen<'_> {
         let op = dice.pick(&ops);
         let x = match op {
             UnaryOp::Sqrt | UnaryOp::Rsqrt | UnaryOp::Recip => self.within(x, 0.2, MAX_SIZE),
-            UnaryOp::Log => self.within(x, 0.02, MAX_SIZE),
+            UnaryOp::Log | UnaryOp::Log2 => self.within(x, 0.02, MAX_SIZE),
             UnaryOp::Log1p => self.within(x, -0.8, MAX_SIZE),
-            UnaryOp::Exp | UnaryOp::Expm1 => self.within(x, -MAX_SIZE, 4.0),
+            UnaryOp::Exp | UnaryOp::Expm1 | UnaryOp::Exp2 => self.within(x, -MAX_SIZE, 4.0),
+            UnaryOp::Log1mexp => self.within(x, -MAX_SIZE, -0.1),
+            UnaryOp::Sin | UnaryOp::Cos | UnaryOp::LogErfc => self.within(x, -4.0, 4.0),
+            UnaryOp::Tan => self.within(x, -1.2, 1.2),
             UnaryOp::Neg
             | UnaryOp::Abs
             | UnaryOp::Sign
             | UnaryOp::Square
+            | UnaryOp::Erf
+            | UnaryOp::Erfc
+            | UnaryOp::Floor
+            | UnaryOp::Ceil
+            | UnaryOp::Round
             | UnaryOp::Tanh
             | UnaryOp::Sigmoid
             | UnaryOp::Softplus
@@ -49,14 +71,22 @@ impl Kitchen<'_> {
     }
 
     pub(crate) fn binary(&mut self, x: Float, dice: &mut Dice<'_>) {
-        use BinaryOp::{Add, Div, Maximum, Minimum, Mul, Sub};
+        use BinaryOp::{Add, Atan2, Div, LogAddExp, Maximum, Minimum, Mod, Mul, Pow, Sub, Xlogy};
+        const SMOOTH: &[BinaryOp] = &[Add, Sub, Mul, Div, Pow, Atan2, LogAddExp, Xlogy];
         let op = match self.config.kinks {
-            true => dice.pick(&[Add, Sub, Mul, Div, Maximum, Minimum]),
-            false => dice.pick(&[Add, Sub, Mul, Div]),
+            true => dice.pick(&[SMOOTH, &[Mod, Maximum, Minimum]].concat()),
+            false => dice.pick(SMOOTH),
         };
-        let (x, mut y) = self.pair(x, dice);
-        if op == Div {
-            y = self.within(y, 0.2, MAX_SIZE);
+        let (mut x, mut y) = self.pair(x, dice);
+        match op {
+            // The last away from its pole and its cut.
+            Div | Mod | Atan2 => y = self.within(y, 0.2, MAX_SIZE),
+            Xlogy => y = self.within(y, 0.02, MAX_SIZE),
+            Pow => {
+                x = self.within(x, 0.2, MAX_SIZE);
+                y = self.within(y, -2.0, 2.0);
+            }
+            Add | Sub | Mul | LogAddExp | Maximum | Minimum | BinaryOp::And | BinaryOp::Or => {}
         }
         let id = self.builder.binary(op, x.id, y.id);
         self.keep(id, x.bounds.binary(op, y.bounds));
@@ -167,7 +197,7 @@ impl Kitchen<'_> {
     pub(crate) fn moved(&mut self, x: Float, dice: &mut Dice<'_>) {
         let shape = self.shape(x);
         let rank = shape.rank();
-        let op = match dice.roll(4) {
+        let op = match dice.roll(6) {
             0 => MoveOp::Reshape(Shape::from([shape.elements()])),
             1 if rank > 0 && rank < MAX_RANK => {
                 let mut dims = shape.dims().to_vec();
@@ -181,6 +211,8 @@ impl Kitchen<'_> {
                 }
                 MoveOp::Transpose(perm)
             }
+            3 => return self.slice(x, dice),
+            4 => return self.pad(x, dice),
             _ if rank < MAX_RANK && shape.elements() * 5 <= MAX_ELEMENTS => {
                 let mut dims = shape.dims().to_vec();
                 let new = dice.roll(rank + 1);
@@ -192,6 +224,39 @@ impl Kitchen<'_> {
         };
         let id = self.builder.node(Op::Move(op), &[x.id]);
         self.keep(id, x.bounds);
+    }
+
+    /// Some positions of each axis, at least one.
+    fn slice(&mut self, x: Float, dice: &mut Dice<'_>) {
+        let (mut start, mut step, mut size) = (vec![], vec![], vec![]);
+        for &n in self.shape(x).dims() {
+            let from = dice.roll(n);
+            let by = 1 + dice.roll(3);
+            start.push(from);
+            step.push(by);
+            size.push((n - from).div_ceil(by));
+        }
+        let id = self.builder.node(Op::Move(MoveOp::Slice { start, step, size }), &[x.id]);
+        self.keep(id, x.bounds);
+    }
+
+    /// Room before, between and behind.
+    fn pad(&mut self, x: Float, dice: &mut Dice<'_>) {
+        let value = dice.pick(&[0.0, 0.0, 1.0, -0.5]);
+        let (mut start, mut step, mut size) = (vec![], vec![], vec![]);
+        for &n in self.shape(x).dims() {
+            let room = dice.roll(12);
+            let (before, by, behind) = (room % 3, 1 + room / 6, room / 3 % 2);
+            start.push(before);
+            step.push(by);
+            size.push(before + (n - 1) * by + 1 + behind);
+        }
+        if size.iter().product::<usize>() > MAX_ELEMENTS {
+            return;
+        }
+        let fill = Literal::Float(f64::to_bits(value));
+        let id = self.builder.node(Op::Move(MoveOp::Pad { start, step, size, fill }), &[x.id]);
+        self.keep(id, x.bounds.hull(Interval::new(value, value)));
     }
 
     pub(crate) fn choose(&mut self, x: Float, dice: &mut Dice<'_>) {

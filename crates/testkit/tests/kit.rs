@@ -64,7 +64,8 @@ fn random_graphs_cover_the_op_table() {
         seen.extend(random.graph.nodes().iter().map(|n| n.op.name()));
     }
     let all = "in state const data iota size neg abs sign square sqrt rsqrt recip exp expm1 log log1p tanh sigmoid \
-               softplus relu not add sub mul div maximum minimum and or eq ne lt le gt ge select cast keep \
+               softplus relu not exp2 log2 log1mexp sin cos tan erf erfc log_erfc floor ceil round add sub mul div pow mod \
+               atan2 logaddexp xlogy slice pad maximum minimum and or eq ne lt le gt ge select cast keep \
                stop_gradient reshape transpose broadcast sum prod max min logsumexp softmax log_softmax \
                cross_entropy cross_entropy_residual dot one_hot gather scatter_add";
     let missing: Vec<&str> = all.split_whitespace().filter(|op| !seen.contains(op)).collect();
