@@ -3,7 +3,8 @@
 use crate::init::Init;
 use crate::tensor::Tensor;
 use eggrad_ir::{
-    At, Builder, DType, Literal, NodeId, Op, Shape, StateKind, TensorType, TypeError, TypeErrors,
+    At, Builder, DType, Literal, NodeId, Op, Operand, Shape, StateKind, TensorType, TypeError,
+    TypeErrors,
 };
 use std::cell::{Cell, RefCell};
 
@@ -239,6 +240,12 @@ impl Graph {
             return None;
         }
         tensor.id
+    }
+
+    /// How an error shows nodes.
+    pub(crate) fn operands(&self, ids: &[NodeId]) -> Vec<Operand> {
+        let builder = self.builder.borrow();
+        ids.iter().enumerate().map(|(i, &id)| builder.operand(id, i)).collect()
     }
 
     /// A tensor whose error has been recorded.

@@ -4,13 +4,17 @@
 //! ([`Tensor::grad`]), optimizers as state writes ([`Adam::minimize`]).
 #![forbid(unsafe_code)]
 
+mod activations;
 mod axes;
+mod einsum;
 mod graph;
 mod init;
 mod layers;
 mod matmul;
 mod operators;
 mod optim;
+mod reductions;
+mod shapes;
 mod tensor;
 
 pub use axes::{AxisList, IntoAxes};

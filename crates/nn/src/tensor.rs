@@ -50,6 +50,30 @@ unary_methods! {
     log => Log;
     /// `log(1 + x)`, elementwise, without cancellation near 0.
     log1p => Log1p;
+    /// `2^x`, elementwise.
+    exp2 => Exp2;
+    /// Logarithm to base 2, elementwise.
+    log2 => Log2;
+    /// `log(1 - e^x)`, elementwise, for `x < 0`.
+    log1mexp => Log1mexp;
+    /// Sine of radians, elementwise.
+    sin => Sin;
+    /// Cosine of radians, elementwise.
+    cos => Cos;
+    /// Tangent of radians, elementwise.
+    tan => Tan;
+    /// Error function, elementwise.
+    erf => Erf;
+    /// `1 - erf(x)`, elementwise, its small tail kept.
+    erfc => Erfc;
+    /// `log(erfc(x))`, elementwise, finite where `erfc` underflows.
+    log_erfc => LogErfc;
+    /// Largest integer not above, elementwise; derivative 0.
+    floor => Floor;
+    /// Smallest integer not below, elementwise; derivative 0.
+    ceil => Ceil;
+    /// Nearest integer, halves to the even one, elementwise; derivative 0.
+    round => Round;
     /// Hyperbolic tangent, elementwise.
     tanh => Tanh;
     /// `1/(1 + e^-x)`, elementwise.
@@ -76,6 +100,16 @@ macro_rules! pair_methods {
 }
 
 pair_methods! {
+    /// `self` to the power `other`, elementwise.
+    pow => Op::Binary(BinaryOp::Pow);
+    /// Remainder with the sign of the divisor, elementwise.
+    modulo => Op::Binary(BinaryOp::Mod);
+    /// Angle of the point `(other, self)` in radians, elementwise.
+    atan2 => Op::Binary(BinaryOp::Atan2);
+    /// `log(e^self + e^other)`, elementwise, never overflowing.
+    logaddexp => Op::Binary(BinaryOp::LogAddExp);
+    /// `self · log(other)`, elementwise, and 0 where `self` is 0.
+    xlogy => Op::Binary(BinaryOp::Xlogy);
     /// The larger, elementwise; NaN if either is NaN.
     maximum => Op::Binary(BinaryOp::Maximum);
     /// The smaller, elementwise; NaN if either is NaN.
@@ -296,7 +330,7 @@ impl<'g> Tensor<'g> {
         }
     }
 
-    fn over(
+    pub(crate) fn over(
         self,
         name: &str,
         axes: impl IntoAxes,
@@ -348,11 +382,7 @@ impl<'g> Tensor<'g> {
         at: At,
     ) -> Tensor<'g> {
         let mut error = TypeError::new(op, at, message, help);
-        {
-            let builder = self.graph.builder.borrow();
-            error.operands =
-                operands.iter().enumerate().map(|(i, &id)| builder.operand(id, i)).collect();
-        }
+        error.operands = self.graph.operands(operands);
         self.graph.record(error);
         self.graph.poison()
     }

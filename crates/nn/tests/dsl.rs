@@ -99,6 +99,94 @@ fn elements_move_and_are_picked() {
 }
 
 #[test]
+fn tensors_are_cut_and_put_together() {
+    let x = |g| -> Tensor<'_> { counting(g, "x", &[2, 3]) };
+    check!(|g| x(g).slice(1, 1..3), [2, 2], [2.0, 3.0, 5.0, 6.0]);
+    check!(|g| x(g).slice_step(-1, 0..3, 2), [2, 2], [1.0, 3.0, 4.0, 6.0]);
+    check!(|g| x(g).slice(0, 1..1), [0, 3], [0.0; 0]);
+    check!(|g| x(g).pad(0, 1, 0, 7.0), [3, 3], [7.0, 7.0, 7.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    check!(|g| x(g).split(1, &[1, 2])[1], [2, 2], [2.0, 3.0, 5.0, 6.0]);
+    check!(
+        |g| g.concat(&[x(g), counting(g, "y", &[2, 1])], 1),
+        [2, 4],
+        [1.0, 2.0, 3.0, 1.0, 4.0, 5.0, 6.0, 2.0]
+    );
+    check!(
+        |g| g.stack(&[counting(g, "a", &[2]), counting(g, "b", &[2]) * 2.0], 1),
+        [2, 2],
+        [1.0, 2.0, 2.0, 4.0]
+    );
+    check!(|g| x(g).flip(1), [2, 3], [3.0, 2.0, 1.0, 6.0, 5.0, 4.0]);
+    check!(
+        |g| counting(g, "x", &[1, 2]).tile(&[2, 2]),
+        [2, 4],
+        [1.0, 2.0, 1.0, 2.0, 1.0, 2.0, 1.0, 2.0]
+    );
+    check!(|g| counting(g, "x", &[2]).unsqueeze([0, 2]), [1, 2, 1], [1.0, 2.0]);
+    check!(|g| counting(g, "x", &[1, 2, 1]).squeeze([0, -1]), [2], [1.0, 2.0]);
+    check!(|g| counting(g, "x", &[2]).outer(counting(g, "y", &[2])), [2, 2], [1.0, 2.0, 2.0, 4.0]);
+}
+
+#[test]
+fn reductions_are_composed() {
+    let x = |g| -> Tensor<'_> { counting(g, "x", &[2, 3]) };
+    check!(|g| x(g).var(1), [2], [2.0 / 3.0, 2.0 / 3.0]);
+    check!(|g| x(g).cumsum(1), [2, 3], [1.0, 3.0, 6.0, 4.0, 9.0, 15.0]);
+    check!(|g| x(g).cumsum(0), [2, 3], [1.0, 2.0, 3.0, 5.0, 7.0, 9.0]);
+    check!(|g| (x(g) - 2.0).square().argmax(1), [2], [0.0, 2.0]);
+    check!(|g| (x(g) - 2.0).square().argmin(-1), [2], [1.0, 0.0]);
+    check!(|g| x(g).top_k(2).0, [2, 2], [3.0, 2.0, 6.0, 5.0]);
+    check!(|g| x(g).top_k(2).1, [2, 2], [2.0, 1.0, 2.0, 1.0]);
+    check!(|g| counting(g, "x", &[2, 2]).trace(), [0usize; 0], [5.0]);
+    check!(|g| x(g).gt(4.0).any(1).cast(DType::F64), [2], [0.0, 1.0]);
+    check!(|g| x(g).gt(3.0).all(1).cast(DType::F64), [2], [0.0, 1.0]);
+    check!(
+        |g| (x(g).log() / (x(g) - 1.0)).is_finite().cast(DType::F64),
+        [2, 3],
+        [0.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+    );
+}
+
+#[test]
+fn einstein_sums() {
+    let x = |g| -> Tensor<'_> { counting(g, "x", &[2, 2]) };
+    let y = |g| -> Tensor<'_> { counting(g, "y", &[2, 2]) };
+    let v = |g| -> Tensor<'_> { counting(g, "v", &[2]) };
+    check!(|g| g.einsum("ij,jk->ik", &[x(g), y(g)]), [2, 2], [7.0, 10.0, 15.0, 22.0]);
+    check!(|g| g.einsum("ij,jk->ki", &[x(g), y(g)]), [2, 2], [7.0, 15.0, 10.0, 22.0]);
+    check!(|g| g.einsum("ij->j", &[x(g)]), [2], [4.0, 6.0]);
+    check!(|g| g.einsum("ij,ij->i", &[x(g), y(g)]), [2], [5.0, 25.0]);
+    check!(|g| g.einsum("i,ij,j->", &[v(g), x(g), counting(g, "w", &[2])]), [0usize; 0], [27.0]);
+    check!(|g| g.einsum("i,j->ij", &[v(g), counting(g, "w", &[2])]), [2, 2], [1.0, 2.0, 2.0, 4.0]);
+}
+
+#[test]
+fn faults_of_compositions_are_recorded() {
+    let graph = Graph::new();
+    let (x, v) = (graph.input("x", [2, 3]), graph.input("v", [2]));
+    graph.concat(&[], 0);
+    graph.concat(&[x, v], 0);
+    graph.einsum("ij,j->i", &[x, v]);
+    graph.einsum("ii->i", &[x]);
+    graph.einsum("ij", &[x]);
+    graph.einsum("ij->ik", &[x]);
+    graph.einsum("i->i", &[]);
+    x.slice(1, 2..5);
+    x.split(1, &[1, 1]);
+    x.pad(0, usize::MAX, 1, 0.0);
+    x.squeeze(0);
+    x.unsqueeze(4);
+    x.tile(&[1]);
+    x.trace();
+    x.top_k(4);
+    x.outer(v);
+    x.cumsum(2);
+    let errors = graph.build().expect_err("must be refused").0;
+    assert_eq!(errors.len(), 17, "{errors:?}");
+    assert!(errors.iter().all(|e| e.to_string().contains("dsl.rs:")), "{errors:?}");
+}
+
+#[test]
 fn layers_name_their_parameters() {
     let graph = Graph::new();
     let x = graph.input("x", [5, 3]);
