@@ -98,9 +98,18 @@ fn elements_move_and_are_picked() {
     check!(|g| counting(g, "x", &[2]).equal(1.0).logical_not().cast(DType::F64), [2], [0.0, 1.0]);
 }
 
+/// The numbers 1 to 6 in two rows.
+fn x(g: &Graph) -> Tensor<'_> {
+    counting(g, "x", &[2, 3])
+}
+
+/// The numbers 1 to 4 in two rows.
+fn square<'g>(g: &'g Graph, name: &str) -> Tensor<'g> {
+    counting(g, name, &[2, 2])
+}
+
 #[test]
 fn tensors_are_cut_and_put_together() {
-    let x = |g| -> Tensor<'_> { counting(g, "x", &[2, 3]) };
     check!(|g| x(g).slice(1, 1..3), [2, 2], [2.0, 3.0, 5.0, 6.0]);
     check!(|g| x(g).slice_step(-1, 0..3, 2), [2, 2], [1.0, 3.0, 4.0, 6.0]);
     check!(|g| x(g).slice(0, 1..1), [0, 3], [0.0; 0]);
@@ -129,7 +138,6 @@ fn tensors_are_cut_and_put_together() {
 
 #[test]
 fn reductions_are_composed() {
-    let x = |g| -> Tensor<'_> { counting(g, "x", &[2, 3]) };
     check!(|g| x(g).var(1), [2], [2.0 / 3.0, 2.0 / 3.0]);
     check!(|g| x(g).cumsum(1), [2, 3], [1.0, 3.0, 6.0, 4.0, 9.0, 15.0]);
     check!(|g| x(g).cumsum(0), [2, 3], [1.0, 2.0, 3.0, 5.0, 7.0, 9.0]);
@@ -141,7 +149,7 @@ fn reductions_are_composed() {
     check!(|g| x(g).gt(4.0).any(1).cast(DType::F64), [2], [0.0, 1.0]);
     check!(|g| x(g).gt(3.0).all(1).cast(DType::F64), [2], [0.0, 1.0]);
     check!(
-        |g| (x(g).log() / (x(g) - 1.0)).is_finite().cast(DType::F64),
+        |g| (1.0 / (x(g) - 1.0)).is_finite().cast(DType::F64),
         [2, 3],
         [0.0, 1.0, 1.0, 1.0, 1.0, 1.0]
     );
@@ -149,15 +157,28 @@ fn reductions_are_composed() {
 
 #[test]
 fn einstein_sums() {
-    let x = |g| -> Tensor<'_> { counting(g, "x", &[2, 2]) };
-    let y = |g| -> Tensor<'_> { counting(g, "y", &[2, 2]) };
-    let v = |g| -> Tensor<'_> { counting(g, "v", &[2]) };
-    check!(|g| g.einsum("ij,jk->ik", &[x(g), y(g)]), [2, 2], [7.0, 10.0, 15.0, 22.0]);
-    check!(|g| g.einsum("ij,jk->ki", &[x(g), y(g)]), [2, 2], [7.0, 15.0, 10.0, 22.0]);
-    check!(|g| g.einsum("ij->j", &[x(g)]), [2], [4.0, 6.0]);
-    check!(|g| g.einsum("ij,ij->i", &[x(g), y(g)]), [2], [5.0, 25.0]);
-    check!(|g| g.einsum("i,ij,j->", &[v(g), x(g), counting(g, "w", &[2])]), [0usize; 0], [27.0]);
-    check!(|g| g.einsum("i,j->ij", &[v(g), counting(g, "w", &[2])]), [2, 2], [1.0, 2.0, 2.0, 4.0]);
+    check!(
+        |g| g.einsum("ij,jk->ik", &[square(g, "x"), square(g, "y")]),
+        [2, 2],
+        [7.0, 10.0, 15.0, 22.0]
+    );
+    check!(
+        |g| g.einsum("ij,jk->ki", &[square(g, "x"), square(g, "y")]),
+        [2, 2],
+        [7.0, 15.0, 10.0, 22.0]
+    );
+    check!(|g| g.einsum("ij->j", &[square(g, "x")]), [2], [4.0, 6.0]);
+    check!(|g| g.einsum("ij,ij->i", &[square(g, "x"), square(g, "y")]), [2], [5.0, 25.0]);
+    check!(
+        |g| g.einsum("i,ij,j->", &[counting(g, "v", &[2]), square(g, "x"), counting(g, "w", &[2])]),
+        [0usize; 0],
+        [27.0]
+    );
+    check!(
+        |g| g.einsum("i,j->ij", &[counting(g, "v", &[2]), counting(g, "w", &[2])]),
+        [2, 2],
+        [1.0, 2.0, 2.0, 4.0]
+    );
 }
 
 #[test]
