@@ -26,8 +26,17 @@ pub fn unary_ns(op: UnaryOp, elements: usize, dtype: DType) -> f64 {
         UnaryOp::Recip | UnaryOp::Sqrt => 0.5,
         UnaryOp::Rsqrt => 1.0,
         UnaryOp::Exp => 0.6,
-        UnaryOp::Expm1 | UnaryOp::Log | UnaryOp::Log1p | UnaryOp::Tanh | UnaryOp::Sigmoid => 0.95,
-        UnaryOp::Softplus => 1.6,
+        UnaryOp::Floor | UnaryOp::Ceil | UnaryOp::Round => 0.15,
+        UnaryOp::Exp2 => 0.6,
+        UnaryOp::Expm1
+        | UnaryOp::Log
+        | UnaryOp::Log1p
+        | UnaryOp::Log2
+        | UnaryOp::Tanh
+        | UnaryOp::Sigmoid => 0.95,
+        UnaryOp::Softplus | UnaryOp::Log1mexp => 1.6,
+        UnaryOp::Erf | UnaryOp::Erfc | UnaryOp::LogErfc => 2.5,
+        UnaryOp::Sin | UnaryOp::Cos | UnaryOp::Tan => 8.0,
     };
     each * elements as f64 * wide(dtype)
 }
@@ -38,6 +47,10 @@ pub fn binary_ns(op: BinaryOp, elements: usize, dtype: DType) -> f64 {
         BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul | BinaryOp::And | BinaryOp::Or => 0.08,
         BinaryOp::Maximum | BinaryOp::Minimum => 0.2,
         BinaryOp::Div => 0.5,
+        BinaryOp::Xlogy => 1.1,
+        BinaryOp::LogAddExp => 1.7,
+        BinaryOp::Mod | BinaryOp::Atan2 => 2.5,
+        BinaryOp::Pow => 8.0,
     };
     each * elements as f64 * wide(dtype)
 }

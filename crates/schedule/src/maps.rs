@@ -88,7 +88,29 @@ pub(crate) fn through_move(
             let (parts, strides) = (axes(sizes, map, result)?, operand.strides());
             Ok(combine(sizes.len(), places.iter().map(|&a| &parts[a]).zip(strides)))
         }
+        MoveOp::Slice { step, .. } => {
+            let (parts, strides) = (axes(sizes, map, result)?, operand.strides());
+            let strides = step.iter().zip(strides).map(|(step, stride)| step * stride);
+            Ok(combine(sizes.len(), parts.iter().zip(strides)))
+        }
+        MoveOp::Pad { .. } => Err(Fault::Never),
     }
+}
+
+/// The element of the operand that `op` reads first, from which on [`through_move`] counts.
+pub(crate) fn first_element(op: &MoveOp, operand: &Shape) -> usize {
+    match op {
+        MoveOp::Slice { start, .. } => place(start, operand),
+        MoveOp::Reshape(_)
+        | MoveOp::Transpose(_)
+        | MoveOp::Broadcast { .. }
+        | MoveOp::Pad { .. } => 0,
+    }
+}
+
+/// Row-major number of the element at `position` of `shape`.
+pub(crate) fn place(position: &[usize], shape: &Shape) -> usize {
+    position.iter().zip(shape.strides()).map(|(p, stride)| p * stride).sum()
 }
 
 /// The map of the result of `op` when its only operand has `map` and the result has as many elements.
@@ -106,7 +128,7 @@ pub(crate) fn after_move(
             Ok(combine(sizes.len(), perm.iter().map(|&a| &parts[a]).zip(strides)))
         }
         MoveOp::Broadcast { .. } if operand.elements() == result.elements() => Ok(map.to_vec()),
-        MoveOp::Broadcast { .. } => Err(Fault::Never),
+        MoveOp::Broadcast { .. } | MoveOp::Slice { .. } | MoveOp::Pad { .. } => Err(Fault::Never),
     }
 }
 

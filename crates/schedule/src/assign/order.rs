@@ -2,10 +2,15 @@
 
 use super::{Assign, uses};
 use crate::lower::Arg;
-use eggrad_ir::{NodeId, Op};
+use eggrad_ir::{MoveOp, NodeId, Op};
 use std::cmp::Reverse;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeSet, BinaryHeap};
+
+/// Whether a first kernel fills the whole result and a second one, which reads the operands, goes over it again.
+fn fills_first(op: &Op) -> bool {
+    matches!(op, Op::ScatterAdd { .. } | Op::Move(MoveOp::Pad { .. }))
+}
 
 impl Assign<'_> {
     /// Marks the tasks that the guard needs.
@@ -112,7 +117,7 @@ impl Assign<'_> {
             return true;
         };
         if self.tasks[maker].guards
-            || matches!(graph.node(value).op, Op::ScatterAdd { .. })
+            || fills_first(&graph.node(value).op)
             || !self.same_positions(maker, read, value)
             || self.leads_to(maker, &self.readers_but(read, maker))
         {
@@ -133,7 +138,9 @@ impl Assign<'_> {
             let mut loads = all.iter().filter(|u| !u.store && u.access.arg == old);
             loads.all(|load| {
                 let same = |s: &super::uses::Use| {
-                    load.phase <= s.phase && load.access.strides == s.access.strides
+                    load.phase <= s.phase
+                        && load.access.strides == s.access.strides
+                        && load.access.offset == s.access.offset
                 };
                 !load.moved && stores().all(same)
             })

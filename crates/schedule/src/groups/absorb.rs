@@ -70,7 +70,7 @@ impl Groups<'_> {
             return false;
         }
         let operand = |id: NodeId| self.home[id.index()] == Some(from);
-        let multiplied = g.product.as_ref().is_some_and(|p| operand(p.a.0) || operand(p.b.0));
+        let multiplied = g.product.as_ref().is_some_and(|p| operand(p.a.id) || operand(p.b.id));
         if multiplied
             || g.weight + d.weight > MAX_WEIGHT
             || (rows && self.levels(group) + self.levels(from) > MAX_LEVELS)

@@ -54,7 +54,15 @@ impl Groups<'_> {
     fn candidates(&self, id: NodeId) -> Vec<usize> {
         let op = &self.graph.node(id).op;
         let reduces = matches!(op, Op::Reduce(..));
-        let moves = matches!(op, Op::Move(MoveOp::Transpose(_) | MoveOp::Broadcast { .. }));
+        let moves = matches!(
+            op,
+            Op::Move(
+                MoveOp::Transpose(_)
+                    | MoveOp::Broadcast { .. }
+                    | MoveOp::Slice { .. }
+                    | MoveOp::Pad { .. }
+            )
+        );
         if moves || matches!(op, Op::Dot(_) | Op::Gather { .. } | Op::ScatterAdd { .. }) {
             return vec![];
         }

@@ -14,7 +14,7 @@ mod pull;
 mod start;
 mod topo;
 
-pub(crate) use pull::operand_maps;
+pub(crate) use pull::{operand_maps, reads_memory};
 
 use crate::legal::Legal;
 use crate::maps::{Map, split};
@@ -41,7 +41,7 @@ pub(crate) enum Kind {
     Column,
     /// A contraction and what follows it at the same positions.
     Product,
-    /// A scatter: members have an element per update.
+    /// A scatter or pad: members have an element per update.
     Scatter,
 }
 
@@ -62,8 +62,19 @@ pub(crate) enum Role {
 #[derive(Clone, Debug)]
 pub(crate) struct Product {
     pub(crate) k: usize,
-    pub(crate) a: (NodeId, Map, usize),
-    pub(crate) b: (NodeId, Map, usize),
+    pub(crate) a: Operand,
+    pub(crate) b: Operand,
+}
+
+/// Where a contraction reads one operand.
+#[derive(Clone, Debug)]
+pub(crate) struct Operand {
+    pub(crate) id: NodeId,
+    pub(crate) map: Map,
+    /// Elements between neighbours along `k`.
+    pub(crate) step: usize,
+    /// First element.
+    pub(crate) offset: usize,
 }
 
 /// Nodes that share loops.
@@ -226,8 +237,8 @@ impl<'g> Groups<'g> {
         g.roles.insert(dim + 1, g.roles[dim]);
         g.reads.values_mut().flatten().for_each(|m| split(m, dim, inner));
         if let Some(p) = &mut g.product {
-            split(&mut p.a.1, dim, inner);
-            split(&mut p.b.1, dim, inner);
+            split(&mut p.a.map, dim, inner);
+            split(&mut p.b.map, dim, inner);
         }
         for &member in &g.members {
             split(&mut self.at[member.index()], dim, inner);
@@ -271,7 +282,12 @@ fn is_cheap(op: &Op) -> bool {
         | Op::Compare(_)
         | Op::Cast(_)
         | Op::Mark(_)
-        | Op::Move(MoveOp::Reshape(_) | MoveOp::Transpose(_) | MoveOp::Broadcast { .. })
+        | Op::Move(
+            MoveOp::Reshape(_)
+            | MoveOp::Transpose(_)
+            | MoveOp::Broadcast { .. }
+            | MoveOp::Slice { .. },
+        )
         | Op::OneHot { .. }
         | Op::Unary(UnaryOp::Neg | UnaryOp::Not)
         | Op::Binary(BinaryOp::And | BinaryOp::Or) => true,
@@ -282,6 +298,7 @@ fn is_cheap(op: &Op) -> bool {
         | Op::Unary(_)
         | Op::Binary(_)
         | Op::Select
+        | Op::Move(MoveOp::Pad { .. })
         | Op::Reduce(..)
         | Op::Softmax(..)
         | Op::CrossEntropy(..)
@@ -294,11 +311,34 @@ fn is_cheap(op: &Op) -> bool {
 
 /// Rough number of instructions of a node.
 fn weight(op: &Op) -> usize {
+    if let Op::Binary(op) = op {
+        return match op {
+            BinaryOp::Xlogy => 35,
+            BinaryOp::LogAddExp => 50,
+            BinaryOp::Mod | BinaryOp::Atan2 => 60,
+            BinaryOp::Pow => 120,
+            BinaryOp::Add
+            | BinaryOp::Sub
+            | BinaryOp::Mul
+            | BinaryOp::Div
+            | BinaryOp::Maximum
+            | BinaryOp::Minimum
+            | BinaryOp::And
+            | BinaryOp::Or => 3,
+        };
+    }
     let Op::Unary(op) = op else { return 3 };
     match op {
-        UnaryOp::Exp => 20,
-        UnaryOp::Expm1 | UnaryOp::Log | UnaryOp::Log1p | UnaryOp::Tanh | UnaryOp::Sigmoid => 30,
-        UnaryOp::Softplus => 45,
+        UnaryOp::Exp | UnaryOp::Exp2 => 20,
+        UnaryOp::Expm1
+        | UnaryOp::Log
+        | UnaryOp::Log1p
+        | UnaryOp::Log2
+        | UnaryOp::Tanh
+        | UnaryOp::Sigmoid => 30,
+        UnaryOp::Softplus | UnaryOp::Log1mexp => 45,
+        UnaryOp::Erf | UnaryOp::Erfc | UnaryOp::LogErfc => 80,
+        UnaryOp::Sin | UnaryOp::Cos | UnaryOp::Tan => 120,
         UnaryOp::Neg
         | UnaryOp::Abs
         | UnaryOp::Sign
@@ -307,6 +347,9 @@ fn weight(op: &Op) -> usize {
         | UnaryOp::Rsqrt
         | UnaryOp::Recip
         | UnaryOp::Relu
+        | UnaryOp::Floor
+        | UnaryOp::Ceil
+        | UnaryOp::Round
         | UnaryOp::Not => 3,
     }
 }

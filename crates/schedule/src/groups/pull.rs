@@ -7,7 +7,8 @@ use eggrad_ir::{Graph, MoveOp, NodeId, Op};
 /// Where a node's operands are read.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Operands {
-    /// One map for each operand. A gather's table is read at its row 0, a scatter's updates at its own map.
+    /// One map for each operand. A gather's table is read at its row 0, a slice's operand from its start on, what is
+    /// scattered or padded at its own map.
     pub(crate) maps: Vec<Map>,
     /// Positions that the node itself computes with: along the axis that an iota counts or a one-hot adds.
     pub(crate) position: Option<Map>,
@@ -33,6 +34,7 @@ pub(crate) fn operand_maps(
             let position = Some(axes(sizes, map, &node.ty.shape)?.swap_remove(*axis));
             Ok(Operands { maps: vec![], position })
         }
+        Op::Move(MoveOp::Pad { .. }) => plain(vec![arg.to_vec()]),
         Op::Move(op) => plain(vec![through_move(op, shape(0), &node.ty.shape, sizes, map)?]),
         Op::Reduce(..) => plain(vec![arg.to_vec()]),
         Op::OneHot { .. } => {
@@ -64,6 +66,15 @@ pub(crate) fn operand_maps(
     }
 }
 
+fn is_slice(op: &Op) -> bool {
+    matches!(op, Op::Move(MoveOp::Slice { .. }))
+}
+
+/// Whether the first operand of `op` must lie in memory, because the op itself says which elements of it are read.
+pub(crate) fn reads_memory(op: &Op) -> bool {
+    matches!(op, Op::Gather { .. }) || is_slice(op)
+}
+
 /// What a member reads, through lazy nodes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pulled {
@@ -92,8 +103,8 @@ impl Groups<'_> {
         if let Some(product) =
             g.product.as_ref().filter(|_| matches!(self.graph.node(id).op, Op::Dot(_)))
         {
-            pulled.reads.push((product.a.0, product.a.1.clone()));
-            pulled.reads.push((product.b.0, product.b.1.clone()));
+            pulled.reads.push((product.a.id, product.a.map.clone()));
+            pulled.reads.push((product.b.id, product.b.map.clone()));
             return Ok(pulled);
         }
         let mut stack = vec![(id, self.at[id.index()].clone())];
@@ -110,14 +121,20 @@ impl Groups<'_> {
             pulled.positions.extend(operands.position);
             let inputs = self.graph.node(node).inputs.iter().copied();
             let inputs = inputs.enumerate().map(|(i, input)| self.operand(node, i, input));
-            stack.extend(inputs.zip(operands.maps));
+            for (input, map) in inputs.zip(operands.maps) {
+                if is_slice(&self.graph.node(node).op) && !self.is_read(input) {
+                    return Err((input, Fault::Never));
+                }
+                stack.push((input, map));
+            }
         }
         Ok(pulled)
     }
 
-    /// Operand `position` of `node` as it is read: a gather's table must lie in memory, so reshapes of it are passed.
+    /// Operand `position` of `node` as it is read: a gather's table and what is sliced must lie in memory, so reshapes
+    /// of it are passed.
     pub(crate) fn operand(&self, node: NodeId, position: usize, mut input: NodeId) -> NodeId {
-        if matches!(self.graph.node(node).op, Op::Gather { .. }) && position == 0 {
+        if reads_memory(&self.graph.node(node).op) && position == 0 {
             while !self.is_read(input)
                 && matches!(self.graph.node(input).op, Op::Move(MoveOp::Reshape(_)))
             {

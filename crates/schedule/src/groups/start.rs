@@ -1,9 +1,9 @@
 //! A group of one node.
 
-use super::pull::Pulled;
-use super::{Group, Groups, Kind, Product, Role};
-use crate::maps::{Map, through_move};
-use eggrad_ir::{NodeId, Op, Shape};
+use super::pull::{Pulled, reads_memory};
+use super::{Group, Groups, Kind, Operand, Product, Role};
+use crate::maps::{Map, first_element, through_move};
+use eggrad_ir::{MoveOp, NodeId, Op, Shape};
 use std::collections::BTreeMap;
 
 /// Axes of more than one position.
@@ -59,6 +59,15 @@ impl Groups<'_> {
                     });
                 }
             }
+            Op::Move(MoveOp::Pad { step, .. }) => {
+                let (part, strides) = (shape(0), node.ty.shape.strides());
+                group.kind = Kind::Scatter;
+                for a in long_axes(part) {
+                    group.sizes.push(part.dims()[a]);
+                    arg.push(part.strides()[a]);
+                    at.push(step[a] * strides[a]);
+                }
+            }
             Op::Reduce(_, axes) => {
                 let shape = shape(0);
                 let (strides, kept) = (shape.strides(), kept_strides(shape, axes));
@@ -95,7 +104,12 @@ impl Groups<'_> {
             | Op::Select
             | Op::Cast(_)
             | Op::Mark(_)
-            | Op::Move(_)
+            | Op::Move(
+                MoveOp::Reshape(_)
+                | MoveOp::Transpose(_)
+                | MoveOp::Broadcast { .. }
+                | MoveOp::Slice { .. },
+            )
             | Op::Softmax(..)
             | Op::CrossEntropy(..)
             | Op::OneHot { .. }
@@ -184,7 +198,7 @@ impl Groups<'_> {
         };
         let views = [(node.inputs[0], drop(left)), (node.inputs[1], drop(right))]
             .map(|(x, map)| self.view(x, &sizes, map));
-        let [Ok((a, left)), Ok((b, right))] = views else {
+        let [Ok((a, left, from_a)), Ok((b, right, from_b))] = views else {
             self.demanded.extend(views.into_iter().filter_map(Result::err));
             return self.empty_product(id, group);
         };
@@ -224,7 +238,8 @@ impl Groups<'_> {
         group.roles = vec![Role::Keep; outer.len()];
         group.roles.extend([Role::Fixed, Role::Fixed]);
         let step = |map: &Map| k.last().map_or(0, |&d| map[d]);
-        let (a, b) = ((a, over(&left), step(&left)), (b, over(&right), step(&right)));
+        let a = Operand { id: a, map: over(&left), step: step(&left), offset: from_a };
+        let b = Operand { id: b, map: over(&right), step: step(&right), offset: from_b };
         group.product = Some(Product { k: size(&k), a, b });
         let at = over(&out);
         (group, at)
@@ -233,22 +248,34 @@ impl Groups<'_> {
     /// Stands in while an operand is demanded; the pass is done again.
     fn empty_product(&self, id: NodeId, mut group: Group) -> (Group, Map) {
         let shape = &self.graph.ty(id).shape;
-        let zero = (id, vec![], 0);
+        let zero = Operand { id, map: vec![], step: 0, offset: 0 };
         let long = long_axes(shape);
         group.sizes = long.iter().map(|&a| shape.dims()[a]).collect();
         group.product = Some(Product { k: 0, a: zero.clone(), b: zero });
         (group, long.iter().map(|&a| shape.strides()[a]).collect())
     }
 
-    /// Where in memory `id` is read at `map`, passing lazy moves; else what must lie in memory.
-    fn view(&self, mut id: NodeId, sizes: &[usize], mut map: Map) -> Result<(NodeId, Map), NodeId> {
+    /// Where in memory `id` is read at `map`, and from which element on, passing lazy moves; else what must lie in
+    /// memory.
+    fn view(
+        &self,
+        mut id: NodeId,
+        sizes: &[usize],
+        mut map: Map,
+    ) -> Result<(NodeId, Map, usize), NodeId> {
+        let mut offset = 0;
         while !self.is_read(id) {
             let node = self.graph.node(id);
             let Op::Move(op) = &node.op else { return Err(id) };
             let operand = &self.graph.ty(node.inputs[0]).shape;
             map = through_move(op, operand, &node.ty.shape, sizes, &map).map_err(|_| id)?;
-            id = node.inputs[0];
+            offset += first_element(op, operand);
+            let input = self.operand(id, 0, node.inputs[0]);
+            if reads_memory(&node.op) && !self.is_read(input) {
+                return Err(input);
+            }
+            id = input;
         }
-        Ok((id, map))
+        Ok((id, map, offset))
     }
 }

@@ -2,12 +2,15 @@
 
 use crate::lower::ops;
 use eggrad_body::{Body, Env, Lane, Value, eval};
-use eggrad_ir::{Builder, DType, Literal, NodeId, Op};
+use eggrad_ir::{Builder, DType, Literal, MoveOp, NodeId, Op};
 
 /// The number that `id` is everywhere, if it is a constant.
 pub(super) fn uniform(b: &Builder, id: NodeId) -> Option<Literal> {
     let mut node = b.graph().node(id);
-    while let Op::Move(_) = node.op {
+    while let Op::Move(
+        MoveOp::Reshape(_) | MoveOp::Transpose(_) | MoveOp::Broadcast { .. } | MoveOp::Slice { .. },
+    ) = node.op
+    {
         node = b.graph().node(node.inputs[0]);
     }
     if let Op::Const(_, literal) = node.op { Some(literal) } else { None }

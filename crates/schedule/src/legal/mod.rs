@@ -9,6 +9,7 @@
 
 mod constant;
 mod expand;
+mod part;
 mod product;
 mod reduce;
 
@@ -16,6 +17,7 @@ use crate::error::ScheduleError;
 use eggrad_ir::{
     Builder, CompareOp, DType, Graph, Literal, MoveOp, NodeId, Op, ReduceOp, TensorType, UnaryOp,
 };
+use part::Part;
 
 /// The legal graph and where its nodes come from.
 pub(crate) struct Legal {
@@ -204,6 +206,17 @@ impl Pass<'_> {
             MoveOp::Reshape(shape) => self.new.reshape(x, shape.clone()),
             MoveOp::Transpose(perm) => transpose(&mut self.new, x, perm.clone()),
             MoveOp::Broadcast { shape, axes } => self.new.spread(x, shape.clone(), axes.clone()),
+            MoveOp::Slice { start, step, size } => part::slice(
+                &mut self.new,
+                x,
+                Part { start: start.clone(), step: step.clone(), size: size.clone() },
+            ),
+            MoveOp::Pad { start, step, size, fill } => part::pad(
+                &mut self.new,
+                x,
+                Part { start: start.clone(), step: step.clone(), size: size.clone() },
+                *fill,
+            ),
         }
     }
 }

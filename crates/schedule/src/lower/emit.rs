@@ -1,11 +1,11 @@
 //! Nodes of a group as a body.
 
 use super::ops;
-use crate::groups::{Groups, operand_maps};
-use crate::maps::{Map, Merged};
+use crate::groups::{Groups, operand_maps, reads_memory};
+use crate::maps::{Map, Merged, first_element};
 use crate::plan::Access;
 use eggrad_body::{Body, Lane, Value};
-use eggrad_ir::{DType, NodeId, Op};
+use eggrad_ir::{DType, MoveOp, NodeId, Op};
 use std::collections::HashMap;
 
 /// What an access walks over, before buffers are known.
@@ -29,12 +29,18 @@ pub(super) struct Accesses {
 }
 
 impl Accesses {
-    pub(super) fn of(&mut self, arg: Arg, dtype: DType, strides: Vec<usize>) -> usize {
+    pub(super) fn of(
+        &mut self,
+        arg: Arg,
+        dtype: DType,
+        offset: usize,
+        strides: Vec<usize>,
+    ) -> usize {
         let number = self.args.iter().position(|a| *a == arg).unwrap_or_else(|| {
             self.args.push(arg);
             self.args.len() - 1
         });
-        let access = Access { arg: number, dtype, offset: 0, strides };
+        let access = Access { arg: number, dtype, offset, strides };
         self.list.iter().position(|a| *a == access).unwrap_or_else(|| {
             self.list.push(access);
             self.list.len() - 1
@@ -89,8 +95,13 @@ impl<'a> Emitter<'a> {
 
     /// Access to the value of `id` at `map`.
     pub(super) fn access(&mut self, id: NodeId, map: &[usize]) -> usize {
+        self.access_from(id, 0, map)
+    }
+
+    /// Access to the value of `id` at `map`, from element `offset` on.
+    pub(super) fn access_from(&mut self, id: NodeId, offset: usize, map: &[usize]) -> usize {
         let dtype = self.groups.graph.ty(id).dtype;
-        self.accesses.of(Arg::Value(id), dtype, self.merged.apply(map))
+        self.accesses.of(Arg::Value(id), dtype, offset, self.merged.apply(map))
     }
 
     /// The value of `id` at `map`.
@@ -116,15 +127,18 @@ impl<'a> Emitter<'a> {
                 .map(|(i, input)| self.groups.operand(*id, i, input))
                 .zip(operands.maps.iter().cloned())
                 .collect();
-            // A gather reads its table itself.
-            let first = usize::from(matches!(graph.node(*id).op, Op::Gather { .. }));
+            // A gather or slice reads its first operand itself.
+            let first = usize::from(reads_memory(&graph.node(*id).op));
             let missing: Vec<_> =
                 keys[first..].iter().filter(|k| !self.known.contains_key(*k)).cloned().collect();
             if missing.is_empty() {
                 let args: Vec<Value> = keys[first..].iter().map(|k| self.known[k]).collect();
                 let position = operands.position.map(|p| self.merged.apply(&p));
-                let value = if first == 1 {
-                    self.gather(key.0, &keys[0], args[0])
+                let op = &graph.node(key.0).op;
+                let value = if let Op::Gather { batch } = op {
+                    self.gather(key.0, *batch, &keys[0], args[0])
+                } else if let Op::Move(op @ MoveOp::Slice { .. }) = op {
+                    self.slice(key.0, op, &keys[0])
                 } else {
                     self.apply(key.0, &args, position)
                 };
@@ -158,10 +172,17 @@ impl<'a> Emitter<'a> {
         Some(self.body.load(access as u16, lane))
     }
 
-    fn gather(&mut self, id: NodeId, table: &(NodeId, Map), index: Value) -> Value {
+    fn slice(&mut self, id: NodeId, op: &MoveOp, whole: &(NodeId, Map)) -> Value {
         let graph = self.groups.graph;
         let node = graph.node(id);
-        let Op::Gather { batch } = node.op else { panic!("internal error: not a gather") };
+        let offset = first_element(op, &graph.ty(node.inputs[0]).shape);
+        let access = self.access_from(whole.0, offset, &whole.1);
+        self.body.load(access as u16, ops::lane(node.ty.dtype))
+    }
+
+    fn gather(&mut self, id: NodeId, batch: usize, table: &(NodeId, Map), index: Value) -> Value {
+        let graph = self.groups.graph;
+        let node = graph.node(id);
         let dims = graph.ty(node.inputs[0]).shape.dims();
         let stride: usize = dims[batch + 1..].iter().product();
         let access = self.access(table.0, &table.1);

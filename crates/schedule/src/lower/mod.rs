@@ -13,7 +13,7 @@ pub(crate) use ops::lane;
 use crate::groups::{Group, Groups, Kind};
 use crate::maps::{Map, Merged};
 use crate::plan::{Kernel, KernelKind};
-use eggrad_ir::{Graph, NodeId, Op, Part};
+use eggrad_ir::{Graph, MoveOp, NodeId, Op, Part};
 use std::cmp::Reverse;
 
 /// A kernel whose accesses count `args`.
@@ -31,6 +31,11 @@ pub(crate) struct Lowering<'a> {
     /// The graph that the user gave, and the part of each of its nodes.
     pub(crate) original: &'a Graph,
     pub(crate) parts: Vec<Part>,
+}
+
+/// Moves that are strides alone.
+fn is_view(op: &Op) -> bool {
+    matches!(op, Op::Move(_)) && !matches!(op, Op::Move(MoveOp::Pad { .. }))
 }
 
 impl<'a> Lowering<'a> {
@@ -110,7 +115,7 @@ impl<'a> Lowering<'a> {
                 Op::Const(..) | Op::Input(_) | Op::State(_) | Op::Data(_) | Op::Size { .. }
             )
         };
-        let moves = |id: &&NodeId| !matches!(self.original.node(**id).op, Op::Move(_));
+        let moves = |id: &&NodeId| !is_view(&self.original.node(**id).op);
         let mut names: Vec<&str> = vec![];
         let computing = nodes.iter().filter(own).filter(moves).count();
         for id in nodes.iter().filter(own).filter(|id| computing == 0 || moves(id)) {
@@ -119,7 +124,7 @@ impl<'a> Lowering<'a> {
                 names.push(name);
             }
         }
-        let moves_only = |m: &NodeId| matches!(self.groups.graph.node(*m).op, Op::Move(_));
+        let moves_only = |m: &NodeId| is_view(&self.groups.graph.node(*m).op);
         if self.group(group).members.iter().all(moves_only) {
             names = vec!["pack"];
         }

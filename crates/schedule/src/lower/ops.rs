@@ -1,6 +1,6 @@
 //! One elementwise op as instructions.
 
-use eggrad_body::{BinaryInst, Body, CompareInst, Lane, Value};
+use eggrad_body::{BinaryInst, Body, CompareInst, Lane, UnaryInst, Value};
 use eggrad_ir::{BinaryOp, CompareOp, DType, Literal, UnaryOp};
 
 /// Lane that holds elements of `dtype`.
@@ -38,10 +38,22 @@ pub(crate) fn unary(body: &mut Body, op: UnaryOp, dtype: DType, x: Value) -> Val
         UnaryOp::Expm1 => body.expm1(x),
         UnaryOp::Log => body.log(x),
         UnaryOp::Log1p => body.log1p(x),
+        UnaryOp::Exp2 => body.exp2(x),
+        UnaryOp::Log2 => body.log2(x),
+        UnaryOp::Log1mexp => body.log1mexp(x),
+        UnaryOp::Sin => body.sin(x),
+        UnaryOp::Cos => body.cos(x),
+        UnaryOp::Tan => body.tan(x),
+        UnaryOp::Erf => body.erf(x),
+        UnaryOp::Erfc => body.erfc(x),
+        UnaryOp::LogErfc => body.log_erfc(x),
         UnaryOp::Tanh => body.tanh(x),
         UnaryOp::Sigmoid => body.sigmoid(x),
         UnaryOp::Softplus => body.softplus(x),
         UnaryOp::Relu => body.relu(x),
+        UnaryOp::Floor => body.unary(UnaryInst::Floor, x),
+        UnaryOp::Ceil => body.unary(UnaryInst::Ceil, x),
+        UnaryOp::Round => body.unary(UnaryInst::Round, x),
         UnaryOp::Not => body.not(x),
     };
     wrapped(body, dtype, y)
@@ -53,6 +65,11 @@ pub(crate) fn binary(body: &mut Body, op: BinaryOp, dtype: DType, a: Value, b: V
         BinaryOp::Sub => body.sub(a, b),
         BinaryOp::Mul => body.mul(a, b),
         BinaryOp::Div => body.div(a, b),
+        BinaryOp::Pow => body.pow(a, b),
+        BinaryOp::Mod => body.modulo(a, b),
+        BinaryOp::Atan2 => body.atan2(a, b),
+        BinaryOp::LogAddExp => body.logaddexp(a, b),
+        BinaryOp::Xlogy => body.xlogy(a, b),
         BinaryOp::Maximum => body.maximum(a, b),
         BinaryOp::Minimum => body.minimum(a, b),
         BinaryOp::And => body.binary(BinaryInst::And, a, b),

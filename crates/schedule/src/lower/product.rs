@@ -2,6 +2,7 @@
 
 use super::Lowering;
 use super::emit::{Accesses, Arg, Emitter, Source};
+use crate::groups::Operand;
 use crate::plan::{Access, KernelKind, ProductKernel, Store};
 use eggrad_ir::{NodeId, Op};
 
@@ -18,12 +19,12 @@ impl Lowering<'_> {
         let (mut merged, counts) = self.merge(group, &[outer, vec![rows], vec![columns]]);
         merged.push_unit();
         let mut accesses = Accesses::default();
-        let mut operand = |(id, map, step): &(NodeId, Vec<usize>, usize)| -> Access {
-            let mut strides = merged.apply(map);
+        let mut operand = |operand: &Operand| -> Access {
+            let mut strides = merged.apply(&operand.map);
             strides.pop();
-            strides.push(*step);
-            let dtype = groups.graph.ty(*id).dtype;
-            let access = accesses.of(Arg::Value(*id), dtype, strides);
+            strides.push(operand.step);
+            let dtype = groups.graph.ty(operand.id).dtype;
+            let access = accesses.of(Arg::Value(operand.id), dtype, operand.offset, strides);
             accesses.list[access].clone()
         };
         let (a, b) = (operand(&product.a), operand(&product.b));

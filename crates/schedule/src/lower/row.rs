@@ -8,7 +8,7 @@ use super::emit::{Accesses, Arg, Emitter, Source};
 use crate::groups::{Kind, Role};
 use crate::maps::Merged;
 use crate::plan::{Fold, FoldOp, KernelKind, Phase, RowKernel, Store};
-use eggrad_ir::{NodeId, Op, ReduceOp, UnaryOp};
+use eggrad_ir::{BinaryOp, NodeId, Op, ReduceOp, UnaryOp};
 use std::collections::BTreeMap;
 
 pub(super) fn fold_op(op: ReduceOp) -> FoldOp {
@@ -23,8 +23,72 @@ pub(super) fn fold_op(op: ReduceOp) -> FoldOp {
 
 /// Values that cost more than storing and loading them.
 fn is_expensive(op: &Op) -> bool {
-    use UnaryOp::{Exp, Expm1, Log, Log1p, Sigmoid, Softplus, Tanh};
-    matches!(op, Op::Unary(Exp | Expm1 | Log | Log1p | Sigmoid | Softplus | Tanh))
+    match op {
+        Op::Unary(op) => match op {
+            UnaryOp::Exp
+            | UnaryOp::Expm1
+            | UnaryOp::Exp2
+            | UnaryOp::Log
+            | UnaryOp::Log1p
+            | UnaryOp::Log2
+            | UnaryOp::Log1mexp
+            | UnaryOp::Sin
+            | UnaryOp::Cos
+            | UnaryOp::Tan
+            | UnaryOp::Erf
+            | UnaryOp::Erfc
+            | UnaryOp::LogErfc
+            | UnaryOp::Tanh
+            | UnaryOp::Sigmoid
+            | UnaryOp::Softplus => true,
+            UnaryOp::Neg
+            | UnaryOp::Abs
+            | UnaryOp::Sign
+            | UnaryOp::Square
+            | UnaryOp::Sqrt
+            | UnaryOp::Rsqrt
+            | UnaryOp::Recip
+            | UnaryOp::Relu
+            | UnaryOp::Floor
+            | UnaryOp::Ceil
+            | UnaryOp::Round
+            | UnaryOp::Not => false,
+        },
+        Op::Binary(op) => match op {
+            BinaryOp::Pow
+            | BinaryOp::Mod
+            | BinaryOp::Atan2
+            | BinaryOp::LogAddExp
+            | BinaryOp::Xlogy => true,
+            BinaryOp::Add
+            | BinaryOp::Sub
+            | BinaryOp::Mul
+            | BinaryOp::Div
+            | BinaryOp::Maximum
+            | BinaryOp::Minimum
+            | BinaryOp::And
+            | BinaryOp::Or => false,
+        },
+        Op::Input(_)
+        | Op::State(_)
+        | Op::Const(..)
+        | Op::Data(_)
+        | Op::Iota { .. }
+        | Op::Size { .. }
+        | Op::Compare(_)
+        | Op::Select
+        | Op::Cast(_)
+        | Op::Mark(_)
+        | Op::Move(_)
+        | Op::Reduce(..)
+        | Op::Softmax(..)
+        | Op::CrossEntropy(..)
+        | Op::Dot(_)
+        | Op::OneHot { .. }
+        | Op::Gather { .. }
+        | Op::ScatterAdd { .. }
+        | Op::Grad => false,
+    }
 }
 
 impl Lowering<'_> {

@@ -1,33 +1,35 @@
-//! Scattered additions: zeros first, then one addition per update.
+//! Scattered additions: zeros first, then one addition per update. Pads: the fill everywhere, then the operand.
 
 use super::Lowering;
 use super::emit::{Accesses, Arg, Emitter, Source};
 use super::ops;
+use crate::maps::place;
 use crate::plan::{AddAt, KernelKind, Phase, RowKernel, Store};
 use eggrad_body::Body;
-use eggrad_ir::{NodeId, Op};
+use eggrad_ir::{MoveOp, NodeId, Op};
 
 impl Lowering<'_> {
     pub(super) fn scatter(&self, group: usize) -> Vec<(KernelKind, Vec<Arg>, bool)> {
         let (g, groups) = (self.group(group), self.groups);
         let id = g.members[0];
         let node = groups.graph.node(id);
-        let Op::ScatterAdd { batch, size } = node.op else {
-            panic!("internal error: a scatter group without `scatter_add`")
-        };
-        let dtype = node.ty.dtype;
-        let mut accesses = Accesses::default();
-        let access = accesses.of(Arg::Value(id), dtype, vec![1]);
         let mut body = Body::new();
-        let value = body.konst(ops::lane(dtype), 0.0);
+        let dtype = node.ty.dtype;
+        let value = if let Op::Move(MoveOp::Pad { fill, .. }) = node.op {
+            ops::constant(&mut body, dtype, fill)
+        } else {
+            body.konst(ops::lane(dtype), 0.0)
+        };
+        let mut accesses = Accesses::default();
+        let access = accesses.of(Arg::Value(id), dtype, 0, vec![1]);
         let stores = vec![Store { access, value, add_at: None }];
-        let zeros = RowKernel {
+        let first = RowKernel {
             outer: vec![],
             row: node.ty.shape.elements(),
             accesses: accesses.list,
             phases: vec![Phase::Pass { body, folds: vec![], stores }],
         };
-        let zeros = (KernelKind::Row(zeros), accesses.args, true);
+        let first = (KernelKind::Row(first), accesses.args, true);
 
         let lead = &groups.arg[id.index()];
         let mut maps = self.maps(group);
@@ -45,14 +47,24 @@ impl Lowering<'_> {
         let mut accesses = Accesses::default();
         let here = |_: NodeId| Source::Here;
         let mut emitter = Emitter::new(groups, group, &merged, &mut accesses, &here);
-        let index = emitter.value(node.inputs[0], operands.maps[0].clone());
-        let value = emitter.value(node.inputs[1], operands.maps[1].clone());
-        let access = emitter.access(id, &groups.at[id.index()]);
+        let last = node.inputs.len() - 1;
+        let value = emitter.value(node.inputs[last], operands.maps[last].clone());
+        let at = &groups.at[id.index()];
+        let (access, add_at) = match &node.op {
+            Op::ScatterAdd { batch, size } => {
+                let index = emitter.value(node.inputs[0], operands.maps[0].clone());
+                let stride: usize = node.ty.shape.dims()[batch + 1..].iter().product();
+                let add = AddAt { index, size: *size as u32, stride: stride as u32 };
+                (emitter.access(id, at), Some(add))
+            }
+            Op::Move(MoveOp::Pad { start, .. }) => {
+                (emitter.access_from(id, place(start, &node.ty.shape), at), None)
+            }
+            other => panic!("internal error: a scatter group of `{}`", other.name()),
+        };
         let body = emitter.body;
-        let stride: usize = node.ty.shape.dims()[batch + 1..].iter().product();
-        let add_at = Some(AddAt { index, size: size as u32, stride: stride as u32 });
         let outer = merged.sizes.len() - 1;
-        let adds = RowKernel {
+        let second = RowKernel {
             outer: merged.sizes[..outer].to_vec(),
             row: merged.sizes[outer],
             accesses: accesses.list,
@@ -62,6 +74,6 @@ impl Lowering<'_> {
                 stores: vec![Store { access, value, add_at }],
             }],
         };
-        vec![zeros, (KernelKind::Row(adds), accesses.args, false)]
+        vec![first, (KernelKind::Row(second), accesses.args, add_at.is_none())]
     }
 }
