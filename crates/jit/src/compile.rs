@@ -2,7 +2,7 @@
 
 use crate::array::Bytes;
 use crate::check::check;
-use crate::emit::emit;
+use crate::emit::{Features, emit};
 use crate::error::JitError;
 use crate::executable::{Entry, Executable, KernelFn, Machine, Source};
 use cranelift_codegen::Context;
@@ -78,8 +78,8 @@ pub fn compile(plan: &Plan, config: &JitConfig) -> Result<Executable, JitError> 
     let started = Instant::now();
     check(plan).map_err(JitError::Plan)?;
     let isa = target(config)?;
-    let fma = has_fma(&isa);
-    let mut builder = ModuleBuilder::new(isa, fma, config);
+    let features = Features { fma: has(&isa, "has_fma"), rounds: has(&isa, "has_sse41") };
+    let mut builder = ModuleBuilder::new(isa, features, config);
     let mut known: HashMap<(&KernelKind, usize), usize> = HashMap::new();
     let mut functions = vec![];
     for kernel in &plan.kernels {
@@ -179,15 +179,15 @@ fn target(config: &JitConfig) -> Result<OwnedTargetIsa, JitError> {
     Ok(isa)
 }
 
-/// x86-64 has it as an option, other architectures always.
-fn has_fma(isa: &OwnedTargetIsa) -> bool {
-    let flag = isa.isa_flags().into_iter().find(|flag| flag.name == "has_fma");
+/// Whether there are the instructions that x86-64 has as an option of this name, and other architectures always.
+fn has(isa: &OwnedTargetIsa, name: &str) -> bool {
+    let flag = isa.isa_flags().into_iter().find(|flag| flag.name == name);
     flag.is_none_or(|flag| flag.as_bool() == Some(true))
 }
 
 struct ModuleBuilder {
     machine: Machine,
-    fma: bool,
+    features: Features,
     listing: bool,
     context: Context,
     scratch: FunctionBuilderContext,
@@ -204,12 +204,12 @@ struct Built {
 }
 
 impl ModuleBuilder {
-    fn new(isa: OwnedTargetIsa, fma: bool, config: &JitConfig) -> ModuleBuilder {
+    fn new(isa: OwnedTargetIsa, features: Features, config: &JitConfig) -> ModuleBuilder {
         let module = JITModule::new(JITBuilder::with_isa(isa, default_libcall_names()));
         let context = module.make_context();
         ModuleBuilder {
             machine: Machine::new(module),
-            fma,
+            features,
             listing: config.listing,
             context,
             scratch: FunctionBuilderContext::new(),
@@ -227,7 +227,7 @@ impl ModuleBuilder {
         module.clear_context(context);
         context.func.signature.params.extend([AbiParam::new(I64); 3]);
         let config = module.target_config();
-        let table = emit(kind, args, self.fma, &mut context.func, &mut self.scratch, config);
+        let table = emit(kind, args, self.features, &mut context.func, &mut self.scratch, config);
         let mut listing = self.listing.then(|| context.func.display().to_string());
         context.set_disasm(self.listing);
         let id = module

@@ -7,7 +7,15 @@ use eggrad_body::{BinaryInst, Body, CompareInst, Inst, Lane, ShiftInst, UnaryIns
 use eggrad_ir::DType;
 
 const LANES: [Lane; 5] = [Lane::F32, Lane::F64, Lane::I32, Lane::I64, Lane::Mask];
-const UNARY: [UnaryInst; 4] = [UnaryInst::Neg, UnaryInst::Abs, UnaryInst::Sqrt, UnaryInst::Not];
+const UNARY: [UnaryInst; 7] = [
+    UnaryInst::Neg,
+    UnaryInst::Abs,
+    UnaryInst::Sqrt,
+    UnaryInst::Floor,
+    UnaryInst::Ceil,
+    UnaryInst::Round,
+    UnaryInst::Not,
+];
 const BINARY: [BinaryInst; 9] = [
     BinaryInst::Add,
     BinaryInst::Sub,
@@ -79,7 +87,7 @@ fn unary() {
     for op in UNARY {
         let fits = match op {
             UnaryInst::Neg | UnaryInst::Abs => number,
-            UnaryInst::Sqrt => float,
+            UnaryInst::Sqrt | UnaryInst::Floor | UnaryInst::Ceil | UnaryInst::Round => float,
             UnaryInst::Not => mask,
         };
         for lane in LANES.into_iter().filter(|&l| fits(l)) {

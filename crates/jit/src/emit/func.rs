@@ -50,11 +50,20 @@ enum LoopKind {
     While { header: Block, exit: Block, step: i64 },
 }
 
+/// Instructions that only some processors have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Features {
+    /// Fused multiply-add.
+    pub(crate) fma: bool,
+    /// Rounding to whole numbers.
+    pub(crate) rounds: bool,
+}
+
 /// The function being written.
 pub(crate) struct Gen<'f> {
     pub(crate) b: FunctionBuilder<'f>,
-    /// Whether the processor has fused multiply-add.
-    pub(crate) fma: bool,
+    /// What the processor has.
+    pub(crate) features: Features,
     args: Value,
     table: Value,
     rows: Vec<[u8; 16]>,
@@ -70,7 +79,7 @@ impl<'f> Gen<'f> {
     /// table of constants. Returns `begin` and `end` too.
     pub(crate) fn new(
         mut b: FunctionBuilder<'f>,
-        fma: bool,
+        features: Features,
         count: usize,
     ) -> (Gen<'f>, Value, Value) {
         let entry = b.create_block();
@@ -79,7 +88,7 @@ impl<'f> Gen<'f> {
         let (args, begin, end) =
             (b.block_params(entry)[0], b.block_params(entry)[1], b.block_params(entry)[2]);
         let table = b.ins().load(I64, memory(), args, 8 * count as i32);
-        (Gen { b, fma, args, table, rows: vec![] }, begin, end)
+        (Gen { b, features, args, table, rows: vec![] }, begin, end)
     }
 
     /// Ends the kernel; returns the table of constants.

@@ -155,6 +155,12 @@ impl Gen<'_> {
             UnaryInst::Abs if lane.is_float() => self.b.ins().fabs(a),
             UnaryInst::Abs => self.b.ins().iabs(a),
             UnaryInst::Sqrt => self.b.ins().sqrt(a),
+            UnaryInst::Floor if self.features.rounds => self.b.ins().floor(a),
+            UnaryInst::Ceil if self.features.rounds => self.b.ins().ceil(a),
+            UnaryInst::Round if self.features.rounds => self.b.ins().nearest(a),
+            UnaryInst::Floor => self.floor(shape, lane, a),
+            UnaryInst::Ceil => self.ceil(shape, lane, a),
+            UnaryInst::Round => self.round(shape, lane, a),
             UnaryInst::Not if shape.is_vector() => self.b.ins().bnot(a),
             UnaryInst::Not => self.b.ins().bxor_imm_u(a, 1),
         }
@@ -196,7 +202,7 @@ impl Gen<'_> {
         if !lane.is_float() {
             let product = self.b.ins().imul(a, b);
             self.b.ins().iadd(product, c)
-        } else if self.fma {
+        } else if self.features.fma {
             self.b.ins().fma(a, b, c)
         } else {
             let product = self.b.ins().fmul(a, b);

@@ -7,8 +7,10 @@ mod func;
 mod inst;
 mod memory;
 mod product;
+mod round;
 mod row;
 
+pub(crate) use crate::emit::func::Features;
 use crate::emit::func::Gen;
 use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::TargetFrontendConfig;
@@ -20,12 +22,12 @@ use eggrad_schedule::KernelKind;
 pub(crate) fn emit(
     kind: &KernelKind,
     args: usize,
-    fma: bool,
+    features: Features,
     func: &mut Function,
     scratch: &mut FunctionBuilderContext,
     config: TargetFrontendConfig,
 ) -> Vec<u8> {
-    let (mut g, begin, end) = Gen::new(FunctionBuilder::new(func, scratch), fma, args);
+    let (mut g, begin, end) = Gen::new(FunctionBuilder::new(func, scratch), features, args);
     match kind {
         KernelKind::Row(kernel) => row::emit(&mut g, kernel, begin, end),
         KernelKind::Column(kernel) => column::emit(&mut g, kernel, begin, end),
