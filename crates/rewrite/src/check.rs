@@ -109,7 +109,11 @@ impl Drawer<'_> {
             }
             3 => {
                 let x = self.leaf(f, &axes, None);
-                add(&mut self.egraph, Head::Unary(UnaryOp::Recip), &[x])
+                let y = add(&mut self.egraph, Head::Unary(UnaryOp::Recip), &[x]);
+                match self.rng.below(2) {
+                    0 => y,
+                    _ => add(&mut self.egraph, Head::Unary(UnaryOp::Neg), &[y]),
+                }
             }
             4 => {
                 let over = self.sets.first().cloned()?;

@@ -64,6 +64,7 @@ fn saturates(egraph: &Egraph, id: Id) -> bool {
             Head::Unary(
                 UnaryOp::Exp
                     | UnaryOp::Exp2
+                    | UnaryOp::Cos
                     | UnaryOp::Sigmoid
                     | UnaryOp::Tanh
                     | UnaryOp::Erf

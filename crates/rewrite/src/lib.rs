@@ -30,6 +30,8 @@ mod report;
 mod rules;
 mod saturate;
 mod search;
+#[cfg(test)]
+mod sound;
 mod validate;
 
 pub use cost::{Cost, OpClass, TableCost, Work};

@@ -157,6 +157,9 @@ impl Raiser<'_> {
         let out = self.naming.nodes[id.index()].clone();
         let reads = self.naming.reads[id.index()].clone();
         let head = match &node.op {
+            Op::Move(MoveOp::Slice { .. } | MoveOp::Pad { .. }) if reads[0] == out => {
+                return operands[0];
+            }
             Op::Input(_)
             | Op::State(_)
             | Op::Data(_)
