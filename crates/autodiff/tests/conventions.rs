@@ -33,6 +33,101 @@ fn kinks() {
 }
 
 #[test]
+fn rounding_has_no_slope() {
+    let at = [-1.5, 0.0, 2.25];
+    for op in ["floor", "ceil", "round"] {
+        assert_eq!(gradient(&format!("%8 = {op} x"), &at), [0.0, 0.0, 0.0]);
+        assert_eq!(gradient(&format!("%1 = {op} x; %8 = sub x %1"), &at), [1.0, 1.0, 1.0]);
+    }
+}
+
+/// Gradients of `sum(op a c)` with respect to `a` and `c`.
+fn gradients(op: &str, a: &[f64], c: &[f64]) -> [Vec<f64>; 2] {
+    let n = a.len();
+    let text = format!(
+        "graph 1\nin a: f32[{n}]\nin c: f32[{n}]\n%2 = {op} a c\n%3 = sum %2, axes [0]\n\
+         %4 = grad %3 a\n%5 = grad %3 c\nout a = %4\nout c = %5\n"
+    );
+    let graph = resolved(text.parse().unwrap_or_else(|e| panic!("{e}\n{text}")));
+    let args = [a, c].map(|v| Tensor::from_values(graph.inputs()[0].ty.clone(), v));
+    let outputs = run(&graph, &args, &[], Precision::AsWritten).unwrap().outputs;
+    [outputs[0].to_f64s(), outputs[1].to_f64s()]
+}
+
+#[test]
+fn powers_at_zero_and_below() {
+    let [da, dc] = gradients("pow", &[0.0, 0.0, 0.0, 0.0], &[0.0, 1.0, 2.0, 0.5]);
+    assert_eq!(da, [0.0, 1.0, 0.0, f64::INFINITY]);
+    assert_eq!(dc, [0.0; 4]);
+    let [da, dc] = gradients("pow", &[-2.0, -2.0, -2.0], &[2.0, 3.0, 0.0]);
+    assert_eq!(da, [-4.0, 12.0, 0.0]);
+    assert!(dc.iter().all(|d| d.is_nan()), "{dc:?}");
+    // A constant exponent: also twice, and where it is 0.
+    let constant = |value: &str| {
+        format!(
+            "%1 = const, type f32, value {value}; %2 = broadcast %1, shape [3], axes []; %8 = pow x %2"
+        )
+    };
+    assert_eq!(gradient(&constant("2"), &[-3.0, 0.0, 3.0]), [-6.0, 0.0, 6.0]);
+    assert_eq!(gradient(&constant("1"), &[-3.0, 0.0, 3.0]), [1.0; 3]);
+    assert_eq!(gradient(&constant("0"), &[-3.0, 0.0, 3.0]), [0.0; 3]);
+    let text = "graph 1\nin x: f32[]\n%1 = const, type f32, value 2\n%2 = pow x %1\n%3 = grad %2 x\n\
+                %4 = grad %3 x\n%5 = grad %4 x\nout two = %4\nout three = %5\n";
+    let graph = resolved(text.parse().unwrap());
+    for x in [-3.0, 0.0, 3.0] {
+        let x = Tensor::from_values(graph.inputs()[0].ty.clone(), &[x]);
+        let found = run(&graph, &[x], &[], Precision::AsWritten).unwrap().outputs;
+        assert_eq!((found[0].item(), found[1].item()), (2.0, 0.0));
+    }
+}
+
+#[test]
+fn two_operands_at_their_edges() {
+    let [da, dc] = gradients("xlogy", &[0.0, 0.0, 0.0, 2.0], &[0.0, -1.0, 2.0, 4.0]);
+    assert_eq!(da[..2], [0.0, 0.0]);
+    assert!((da[2] - 2f64.ln()).abs() < 1e-7 && (da[3] - 4f64.ln()).abs() < 1e-7);
+    assert_eq!(dc, [0.0, 0.0, 0.0, 0.5]);
+    assert_eq!(gradients("atan2", &[0.0, 3.0], &[0.0, -4.0]).map(|d| d[0]), [0.0, 0.0]);
+    let [da, dc] = gradients("atan2", &[3.0], &[-4.0]);
+    assert!((da[0] + 0.16).abs() < 1e-7 && (dc[0] + 0.12).abs() < 1e-7);
+    assert_eq!(gradients("mod", &[7.0, -7.0], &[2.0, 2.0]), [[1.0, 1.0], [-3.0, 4.0]]);
+    let [da, dc] = gradients("logaddexp", &[1000.0, 5.0, 1.0], &[-1000.0, 5.0, f64::NEG_INFINITY]);
+    assert_eq!((da, dc), (vec![1.0, 0.5, 1.0], vec![0.0, 0.5, 0.0]));
+}
+
+#[test]
+fn tails_keep_their_slopes() {
+    // -2x / (1 - 1/(2x^2) + ...)
+    for (x, slope) in
+        [(6.5, -13.1504033), (30.0, -60.0332964), (1e4, -2e4), (1e18, -2e18), (1e30, -2e30)]
+    {
+        let found = gradient("%8 = log_erfc x", &[x])[0];
+        assert!((found / slope - 1.0).abs() < 1e-6, "{x}: {found}");
+    }
+    assert_eq!(gradient("%8 = log_erfc x", &[-1e4]), [0.0]);
+    let [far, near] = gradient("%8 = log1mexp x", &[-80.0, -1e-30])[..] else { unreachable!() };
+    assert!((far / -(-80f64).exp() - 1.0).abs() < 1e-6 && (near / -1e30 - 1.0).abs() < 1e-6);
+    assert_eq!(gradient("%8 = log1mexp x", &[-1e4]), [0.0]);
+}
+
+#[test]
+fn slices_and_pads() {
+    assert_eq!(
+        gradient("%8 = slice x, start [1], step [2], sizes [2]", &[1.0, 2.0, 3.0, 4.0]),
+        [0.0, 1.0, 0.0, 1.0]
+    );
+    let padded = "%1 = pad x, start [1], step [2], sizes [4], fill 3.0; %8 = square %1";
+    assert_eq!(gradient(padded, &[1.0, 2.0]), [2.0, 4.0]);
+    // What lies outside its domain behind a gate stays there: log x at 0 and below, sliced and put back.
+    let body = format!(
+        "{ZERO}; %3 = gt x %2; %4 = log x; %5 = slice %4, start [1], step [1], sizes [2]; \
+         %6 = pad %5, start [1], step [1], sizes [3], fill 0.0; %8 = select %3 %6 %2"
+    );
+    assert_eq!(gradient(&body, &[-1.0, 0.0, 2.0]), [0.0, 0.0, 0.5]);
+    assert_eq!(gradient(&body, &[0.0, -1.0, 4.0]), [0.0, 0.0, 0.25]);
+}
+
+#[test]
 fn ties_share_evenly() {
     let reduce = |op: &str| format!("%1 = {op} x, axes [0]; %8 = reshape %1, shape [1]");
     assert_eq!(

@@ -6,6 +6,8 @@
 //!
 //! * `max`, `min`, `maximum`, `minimum`: NaN if any operand is NaN; the sign of a zero is not promised. Over nothing
 //!   a float gives -inf or +inf, an integer the smallest or largest of its type.
+//! * `mod` by an infinity leaves a number of its sign as it is and makes any other infinite; by 0 it is NaN. A remainder
+//!   of 0 has the sign of the divisor.
 //! * Rows (`softmax`, `logsumexp`, ...) are shifted by their largest element `m`. With `r` the sum of `exp(z - m)`
 //!   over the elements below `m`, plus the number of elements equal to `m`, minus one:
 //!   `logsumexp = m + log1p(r)`, `softmax = exp(z - m) / (1 + r)`, `log_softmax = (z - m) - log1p(r)`. So logits of

@@ -14,13 +14,13 @@ pub(crate) fn log1mexp(x: f64) -> f64 {
 pub(crate) fn log_erfc(x: f64) -> f64 {
     if x < 0.5 {
         (-libm::erf(x)).ln_1p()
-    } else if x < 20.0 {
+    } else if x < 25.0 {
         libm::erfc(x).ln()
     } else {
-        // erfc(x) · x · sqrt(pi) · e^(x^2) = 1 - u + 3u^2 - 15u^3 + 105u^4 - ... with u = 1/(2x^2) at most 1/800: what
+        // erfc(x) · x · sqrt(pi) · e^(x^2) = 1 - u + 3u^2 - 15u^3 + ... with u = 1/(2x^2) at most 1/1250: what
         // is left out is below the last bit of the result.
         let u = 0.5 / (x * x);
-        let tail = -u * (1.0 - 3.0 * u * (1.0 - 5.0 * u * (1.0 - 7.0 * u)));
+        let tail = -u * (1.0 - 3.0 * u * (1.0 - 5.0 * u * (1.0 - 7.0 * u * (1.0 - 9.0 * u))));
         -x * x - (x * PI.sqrt()).ln() + tail.ln_1p()
     }
 }

@@ -5,6 +5,7 @@ use eggrad_ir::{DType, Graph, TensorType};
 
 const INF: f64 = f64::INFINITY;
 const NAN: f64 = f64::NAN;
+const PI: f64 = std::f64::consts::PI;
 
 /// Runs `body`, whose inputs are `args` in order, and compares the output `y` to 1e-6 relative (f32) or exactly.
 fn check(body: &str, args: &[&[f64]], expected: &[f64]) {
@@ -49,6 +50,20 @@ fn elementwise() {
     unary("sigmoid", &[0.0, -60.0, -1000.0, INF], &[0.5, 8.75651076e-27, 0.0, 1.0]);
     unary("softplus", &[0.0, 1000.0, -60.0], &[2f64.ln(), 1000.0, 8.75651076e-27]);
     unary("relu", &[-1.0, 0.0, 2.0, NAN], &[0.0, 0.0, 2.0, NAN]);
+    unary("exp2", &[3.0, -INF, 128.0], &[8.0, 0.0, INF]);
+    unary("log2", &[8.0, 0.0, -1.0], &[3.0, -INF, NAN]);
+    unary("log1mexp", &[-1e-20, -50.0, 0.0, 1.0], &[-46.0517018599, -1.92874985e-22, -INF, NAN]);
+    unary("log1mexp", &[-INF, -0.5, -1.0], &[0.0, -0.93275212956, -0.45867514538]);
+    unary("sin", &[0.0, 1.0, 1e22, INF], &[0.0, 0.84147098481, -0.73408153530, NAN]);
+    unary("cos", &[0.0, 1.0, INF], &[1.0, 0.54030230587, NAN]);
+    unary("tan", &[0.0, 1.0, INF], &[0.0, 1.55740772465, NAN]);
+    unary("erf", &[0.0, 1e-20, 0.5, -INF], &[0.0, 1.1283791671e-20, 0.52049987781, -1.0]);
+    unary("erfc", &[0.0, 5.0, -INF, INF], &[1.0, 1.53745979443e-12, 2.0, 0.0]);
+    unary("log_erfc", &[0.0, 1e-20, -INF, INF], &[0.0, -1.1283791671e-20, 2f64.ln(), -INF]);
+    unary("log_erfc", &[5.0, 30.0, 1e4], &[-27.2008895455, -903.974117111, -1.0000000978270532e8]);
+    unary("floor", &[-1.5, 2.7, -INF, NAN], &[-2.0, 2.0, -INF, NAN]);
+    unary("ceil", &[-1.5, 2.2, INF], &[-1.0, 3.0, INF]);
+    unary("round", &[0.5, 1.5, -2.5, 2.6], &[0.0, 2.0, -2.0, 3.0]);
 
     let binary = |op: &str, a: &[f64], b: &[f64], y: &[f64]| {
         let n = a.len();
@@ -57,6 +72,28 @@ fn elementwise() {
     binary("maximum", &[1.0, NAN, 2.0], &[2.0, 0.0, NAN], &[2.0, NAN, NAN]);
     binary("minimum", &[1.0, NAN, 2.0], &[2.0, 0.0, NAN], &[1.0, NAN, NAN]);
     binary("div", &[1.0, 1.0, 0.0], &[4.0, 0.0, 0.0], &[0.25, INF, NAN]);
+    binary(
+        "pow",
+        &[-2.0, -2.0, 0.0, NAN, 4.0],
+        &[3.0, 0.5, 0.0, 0.0, 0.5],
+        &[-8., NAN, 1., 1., 2.],
+    );
+    binary("mod", &[7.0, -7.0, 7.0, -7.0], &[3.0, 3.0, -3.0, -3.0], &[1.0, 2.0, -2.0, -1.0]);
+    binary("mod", &[1.0, INF, 6.0, -1.0], &[0.0, 2.0, 3.0, INF], &[NAN, NAN, 0.0, INF]);
+    binary("atan2", &[1.0, 0.0, -1.0], &[-1.0, -1.0, 0.0], &[0.75 * PI, PI, -0.5 * PI]);
+    binary(
+        "logaddexp",
+        &[1000.0, 0.0, -INF, INF],
+        &[1000.0, -40.0, -INF, -INF],
+        &[1000.6931471806, 4.24835425529e-18, -INF, INF],
+    );
+    binary("logaddexp", &[-INF, NAN], &[2.0, 1.0], &[2.0, NAN]);
+    binary(
+        "xlogy",
+        &[0.0, 0.0, 0.0, 2.0, 1.0],
+        &[0.0, -1.0, NAN, 4.0, 0.0],
+        &[0., 0., 0., 4.0 * 2f64.ln(), -INF],
+    );
     binary("eq", &[1.0, NAN], &[1.0, NAN], &[1.0, 0.0]);
     binary("ne", &[1.0, NAN], &[1.0, NAN], &[0.0, 1.0]);
     binary("le", &[1.0, NAN, -INF], &[1.0, 1.0, INF], &[1.0, 0.0, 1.0]);
@@ -120,6 +157,44 @@ fn leaves_and_moves() {
         &[1., 2.],
     );
     check("in x: f32[2]; %1 = keep x; %2 = stop_gradient %1; out y = %2", &[&[1., 2.]], &[1., 2.]);
+}
+
+#[test]
+fn slices_and_pads() {
+    let six: &[f64] = &[1., 2., 3., 4., 5., 6.];
+    let slice = "%1 = slice x, start [1, 0], step [1, 2], sizes [1, 2]; out y = %1";
+    check(&format!("in x: f32[2, 3]; {slice}"), &[six], &[4., 6.]);
+    check(&format!("in x: u8[2, 3]; {slice}"), &[six], &[4., 6.]);
+    check(&format!("in x: bool[2, 3]; {slice}"), &[&[0., 1., 0., 1., 0., 0.]], &[1., 0.]);
+    check(
+        "in x: f32[2]; %1 = slice x, start [7], step [1], sizes [0]; out y = %1",
+        &[&[1., 2.]],
+        &[],
+    );
+    let pad = |fill: &str| {
+        format!("%1 = pad x, start [1, 0], step [1, 2], sizes [3, 4], fill {fill}; out y = %1")
+    };
+    let with = |f: f64| [f, f, f, f, 1., f, 0., f, f, f, f, f];
+    check(&format!("in x: f32[1, 2]; {}", pad("-inf")), &[&[1., 0.]], &with(-INF));
+    check(&format!("in x: f32[1, 2]; {}", pad("0.1")), &[&[1., 0.]], &with(0.1));
+    check(&format!("in x: i64[1, 2]; {}", pad("-7")), &[&[1., 0.]], &with(-7.));
+    check(&format!("in x: bool[1, 2]; {}", pad("true")), &[&[1., 0.]], &with(1.));
+    // Nothing at all, wherever it would stand; a step that is never taken.
+    let step = usize::MAX;
+    check(
+        &format!(
+            "in x: f32[0]; %1 = pad x, start [{step}], step [{step}], sizes [2], fill 3.0; out y = %1"
+        ),
+        &[&[]],
+        &[3., 3.],
+    );
+    check(
+        &format!(
+            "in x: f32[1, 1]; %1 = pad x, start [1, 1], step [{step}, {step}], sizes [2, 2], fill 0.0; out y = %1"
+        ),
+        &[&[5.]],
+        &[0., 0., 0., 5.],
+    );
 }
 
 #[test]
