@@ -333,7 +333,9 @@ fn reduce_facts(op: ReduceOp, x: &Facts, over: &AxisSet, sizes: &[usize]) -> Fac
             let (low, high) = (scaled(x.low, n), scaled(x.high, n));
             let fits = x.dtype.is_float() || (low >= facts.low && high <= facts.high);
             let (low, high) = if fits { (low, high) } else { (facts.low, facts.high) };
-            Facts { finite, nonzero, integer: x.integer, ..facts.within(low, high) }
+            // Zeros stay zero at any size.
+            let constant = x.constant.filter(|c| c.is_zero());
+            Facts { constant, finite, nonzero, integer: x.integer, ..facts.within(low, high) }
         }
         ReduceOp::Prod => {
             let float = x.dtype.is_float();
