@@ -36,6 +36,8 @@ impl Case {
                 Domain::NonZero | Domain::Distinct => x + 0.01 * i as f64 + 1e-3,
                 Domain::Positive => x.abs() + 0.1,
                 Domain::AboveMinusOne => x.abs() - 0.9,
+                Domain::Negative => -0.1 - x.abs(),
+                Domain::Fractional => x.trunc() + 0.3,
                 Domain::Logical => f64::from(u8::from(x > 0.0)),
             });
         }

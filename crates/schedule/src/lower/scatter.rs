@@ -47,18 +47,18 @@ impl Lowering<'_> {
         let mut accesses = Accesses::default();
         let here = |_: NodeId| Source::Here;
         let mut emitter = Emitter::new(groups, group, &merged, &mut accesses, &here);
-        let last = node.inputs.len() - 1;
-        let value = emitter.value(node.inputs[last], operands.maps[last].clone());
+        let mut operand = |i: usize| emitter.value(node.inputs[i], operands.maps[i].clone());
         let at = &groups.at[id.index()];
-        let (access, add_at) = match &node.op {
+        let (value, access, add_at) = match &node.op {
             Op::ScatterAdd { batch, size } => {
-                let index = emitter.value(node.inputs[0], operands.maps[0].clone());
+                let (index, value) = (operand(0), operand(1));
                 let stride: usize = node.ty.shape.dims()[batch + 1..].iter().product();
                 let add = AddAt { index, size: *size as u32, stride: stride as u32 };
-                (emitter.access(id, at), Some(add))
+                (value, emitter.access(id, at), Some(add))
             }
             Op::Move(MoveOp::Pad { start, .. }) => {
-                (emitter.access_from(id, place(start, &node.ty.shape), at), None)
+                let value = operand(0);
+                (value, emitter.access_from(id, place(start, &node.ty.shape), at), None)
             }
             other => panic!("internal error: a scatter group of `{}`", other.name()),
         };
