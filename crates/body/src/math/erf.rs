@@ -69,6 +69,11 @@ const MIDDLE: f64 = 0.925;
 const FLAT_SINGLE: f64 = 3.95;
 const FLAT_DOUBLE: f64 = 5.95;
 
+/// The coefficients of `erf(x)/x - 1` near 0.
+pub(super) fn near_terms(lane: Lane) -> &'static [f64] {
+    if lane == Lane::F32 { &NEAR_SINGLE } else { &NEAR_DOUBLE }
+}
+
 impl Body {
     /// Error function `2/√π ∫₀ˣ e^(-t²) dt`.
     ///
@@ -80,12 +85,12 @@ impl Body {
     /// The two pieces are those of N. Juffa's `erff`, fitted anew.
     pub fn erf(&mut self, x: Value) -> Value {
         let format = self.format(x);
-        let (near, far, flat): (&[f64], &[f64], _) = match self.lane(x) {
-            Lane::F32 => (&NEAR_SINGLE, &FAR_SINGLE, FLAT_SINGLE),
-            _ => (&NEAR_DOUBLE, &FAR_DOUBLE, FLAT_DOUBLE),
+        let (far, flat): (&[f64], _) = match self.lane(x) {
+            Lane::F32 => (&FAR_SINGLE, FLAT_SINGLE),
+            _ => (&FAR_DOUBLE, FLAT_DOUBLE),
         };
         let square = self.mul(x, x);
-        let p = self.polynomial(square, near);
+        let p = self.polynomial(square, near_terms(self.lane(x)));
         let inner = self.fma(p, x, x);
 
         let size = self.abs(x);

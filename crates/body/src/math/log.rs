@@ -32,7 +32,7 @@ const LN2_SINGLE: (f64, f64) = (0.693_145_751_953_125, 1.428_606_765_330_187e-6)
 const LN2_DOUBLE: (f64, f64) = (0.693_147_180_369_123_8, 1.908_214_929_270_587_7e-10);
 
 /// A positive number `2^e m` with `m` in `[pivot, 2 pivot)`.
-struct Parts {
+pub(super) struct Parts {
     /// Its bits moved so that the exponent field steps at `pivot` and holds `e + bias`.
     moved: Value,
     /// `e` as a float.
@@ -49,16 +49,8 @@ impl Body {
     /// # Source
     /// Muller, *Elementary Functions*, 3rd ed., section 11.4; `F64` by `2 atanh(f/(2 + f))`, as in fdlibm's `e_log.c`.
     pub fn log(&mut self, x: Value) -> Value {
-        let format = self.format(x);
         let parts = self.parts(x);
-        let field = self.int_like(x, (1 << format.bits) - 1);
-        let significand = self.and(parts.moved, field);
-        let pivot = self.pivot_bits(x);
-        let pivot = self.int_like(x, pivot);
-        let significand = self.add(significand, pivot);
-        let m = self.bitcast(significand);
-        let minus_one = self.like(x, -1.0);
-        let f = self.add(m, minus_one);
+        let f = self.fraction(x, &parts, self.pivot_bits(x));
         let y = self.log_of_parts(parts.e, f);
         self.log_edges(y, x)
     }
@@ -97,22 +89,15 @@ impl Body {
         let split = self.split_exp(x, format.bias);
         let scale = self.scale(&split, format);
         let (zero, one) = (self.like(x, 0.0), self.like(x, 1.0));
-        let minus_one = self.like(x, -1.0);
         let minus_q = self.neg(split.q);
         let minus_scale = self.neg(scale);
         let rest = self.sub(one, scale);
         let u = self.fma(minus_q, scale, rest);
         let minus_w = self.fma(minus_q, scale, minus_scale);
 
-        let parts = self.parts(u);
-        let inverse = self.inverse_scale(&parts, x, 0);
-        let low_base = self.add(inverse, minus_one);
         let middle = self.like(x, -std::f64::consts::LN_2);
-        let near = self.gt(x, middle);
-        let argument = self.select(near, u, minus_w);
-        let base = self.select(near, minus_one, low_base);
-        let f = self.fma(argument, inverse, base);
-        let y = self.log_of_parts(parts.e, f);
+        let low = self.le(x, middle);
+        let y = self.log_of_either(low, minus_w, u);
 
         let (low, minus_zero) = (self.like(x, format.exp_low), self.like(x, -0.0));
         let vanishes = self.lt(x, low);
@@ -122,6 +107,20 @@ impl Body {
         let edge = self.select(at_zero, minus_inf, nan);
         let inside = self.lt(x, zero);
         self.select(inside, y, edge)
+    }
+
+    /// `log(1 + v)` where `shifted`, `log(u)` elsewhere; both positive and finite.
+    pub(super) fn log_of_either(&mut self, shifted: Value, v: Value, u: Value) -> Value {
+        let (one, minus_one) = (self.like(u, 1.0), self.like(u, -1.0));
+        let sum = self.add(v, one);
+        let whole = self.select(shifted, sum, u);
+        let parts = self.parts(whole);
+        let inverse = self.inverse_scale(&parts, u, 0);
+        let shifted_base = self.add(inverse, minus_one);
+        let argument = self.select(shifted, v, u);
+        let base = self.select(shifted, shifted_base, minus_one);
+        let f = self.fma(argument, inverse, base);
+        self.log_of_parts(parts.e, f)
     }
 
     /// `log(1 + w)` for `0 <= w <= 1`.
@@ -148,13 +147,7 @@ impl Body {
             let p = self.polynomial(f, &LOG_SINGLE);
             self.fma(square, p, small)
         } else {
-            let (half, two) = (self.like(f, 0.5), self.like(f, 2.0));
-            let half_square = self.mul(half, square);
-            let divisor = self.add(f, two);
-            let s = self.div(f, divisor);
-            let z = self.mul(s, s);
-            let p = self.polynomial(z, &LOG_DOUBLE);
-            let inner = self.fma(z, p, half_square);
+            let (half_square, s, inner) = self.log1p_terms(f, square);
             let rest = self.fma(s, inner, small);
             self.sub(rest, half_square)
         };
@@ -162,10 +155,40 @@ impl Body {
         self.fma(e, high, tail)
     }
 
+    /// `f - log(1 + f)` of an `F64`, given `f²`.
+    pub(super) fn minus_log1p_rest(&mut self, f: Value, square: Value) -> Value {
+        let (half_square, s, inner) = self.log1p_terms(f, square);
+        self.fnma(s, inner, half_square)
+    }
+
+    /// `h = f²/2`, `s` and `t` such that `log(1 + f) = f - h + s t`, in `F64`.
+    fn log1p_terms(&mut self, f: Value, square: Value) -> (Value, Value, Value) {
+        let (half, two) = (self.like(f, 0.5), self.like(f, 2.0));
+        let half_square = self.mul(half, square);
+        let divisor = self.add(f, two);
+        let s = self.div(f, divisor);
+        let z = self.mul(s, s);
+        let p = self.polynomial(z, &LOG_DOUBLE);
+        (half_square, s, self.fma(z, p, half_square))
+    }
+
+    /// `e` and `f` of a positive normal number `2^e (1 + f)` with `f` from `√½ - 1` to `√2 - 1`.
+    pub(super) fn exponent_and_fraction(&mut self, x: Value) -> (Value, Value) {
+        let pivot = self.like_bits(x, std::f64::consts::FRAC_1_SQRT_2);
+        let parts = self.parts_from(x, pivot);
+        let f = self.fraction(x, &parts, pivot);
+        (parts.e, f)
+    }
+
     /// Exponent of a positive normal number.
     fn parts(&mut self, x: Value) -> Parts {
+        self.parts_from(x, self.pivot_bits(x))
+    }
+
+    /// [`Body::parts`] with the pivot of bits `pivot`.
+    fn parts_from(&mut self, x: Value, pivot: i64) -> Parts {
         let Format { bits, bias, .. } = self.format(x);
-        let offset = (bias << bits) - self.pivot_bits(x);
+        let offset = (bias << bits) - pivot;
         let offset = self.int_like(x, offset);
         let raw = self.bitcast(x);
         let moved = self.add(raw, offset);
@@ -177,6 +200,17 @@ impl Body {
         let shifted = self.bitcast(shifted);
         let base = self.like(x, ((1i64 << bits) + bias) as f64);
         Parts { moved, e: self.sub(shifted, base) }
+    }
+
+    /// `f` of `x = 2^e (1 + f)`, exactly.
+    fn fraction(&mut self, x: Value, parts: &Parts, pivot: i64) -> Value {
+        let field = self.int_like(x, (1 << self.format(x).bits) - 1);
+        let significand = self.and(parts.moved, field);
+        let pivot = self.int_like(x, pivot);
+        let significand = self.add(significand, pivot);
+        let m = self.bitcast(significand);
+        let minus_one = self.like(x, -1.0);
+        self.add(m, minus_one)
     }
 
     /// `2^(extra - e)`.
@@ -196,15 +230,19 @@ impl Body {
     }
 
     fn pivot_bits(&self, x: Value) -> i64 {
-        let pivot = self.pivot(x);
+        self.like_bits(x, self.pivot(x))
+    }
+
+    /// Bits of a constant of the lane type of `x`.
+    fn like_bits(&self, x: Value, value: f64) -> i64 {
         match self.lane(x) {
-            Lane::F32 => i64::from((pivot as f32).to_bits()),
-            _ => pivot.to_bits() as i64,
+            Lane::F32 => i64::from((value as f32).to_bits()),
+            _ => value.to_bits() as i64,
         }
     }
 
     /// `y`, the logarithm of `u`, mended where `u` is not positive and finite.
-    fn log_edges(&mut self, y: Value, u: Value) -> Value {
+    pub(super) fn log_edges(&mut self, y: Value, u: Value) -> Value {
         let (zero, inf) = (self.like(u, 0.0), self.like(u, f64::INFINITY));
         let (nan, minus_inf) = (self.like(u, f64::NAN), self.like(u, f64::NEG_INFINITY));
         let finite = self.lt(u, inf);

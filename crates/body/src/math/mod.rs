@@ -16,6 +16,8 @@ mod erfc;
 mod exp;
 mod log;
 mod pair;
+mod pow;
+mod reduce;
 mod simple;
 mod table;
 
@@ -101,5 +103,28 @@ impl Body {
         let zero = self.like(x, 0.0);
         let vanished = self.eq(y, zero);
         self.select(vanished, x, y)
+    }
+
+    /// The rounded sum and what rounding took from it, exactly; NaN beside an infinite sum.
+    fn two_sum(&mut self, a: Value, b: Value) -> (Value, Value) {
+        let sum = self.add(a, b);
+        let part = self.sub(sum, a);
+        let rest = self.sub(sum, part);
+        let (rest, part) = (self.sub(a, rest), self.sub(b, part));
+        (sum, self.add(rest, part))
+    }
+
+    /// [`Body::two_sum`] where `a` is the larger, or zero.
+    fn fast_two_sum(&mut self, a: Value, b: Value) -> (Value, Value) {
+        let sum = self.add(a, b);
+        let part = self.sub(sum, a);
+        (sum, self.sub(b, part))
+    }
+
+    /// The rounded product and what rounding took from it, exactly; NaN beside an infinite product.
+    fn two_product(&mut self, a: Value, b: Value) -> (Value, Value) {
+        let product = self.mul(a, b);
+        let minus = self.neg(product);
+        (product, self.fma(a, b, minus))
     }
 }

@@ -47,5 +47,15 @@ functions! {
     softplus    2.5 2.5;
     log_sigmoid 2.5 2.5;
     erf         2.0 2.5;
+    erfc        4.0 4.5;
+    log_erfc    4.0 4.0;
+    exp2        1.0 1.0;
+    log2        1.5 1.5;
+    sin         1.0 1.5;
+    cos         1.0 1.5;
+    tan         1.0 2.5;
+    floor       0.0 0.0;
+    ceil        0.0 0.0;
+    round       0.0 0.0;
     rsqrt       1.5 1.5;
 }

@@ -127,11 +127,13 @@ fn leaves_come_from_the_environment() {
     assert_eq!(got, [103, NAN, 0, 7, word(-1, Lane::I32), word(-1, Lane::I64)]);
 }
 
-/// What 128-bit vectors of plain x86-64 with FMA have.
+/// What 128-bit vectors of plain x86-64 with FMA have, and rounding. Angles of `F32` are `F64` inside.
 #[test]
 fn the_math_library_uses_vector_instructions_only() {
     for lane in [Lane::F32, Lane::F64] {
-        for function in FUNCTIONS {
+        let angles = ["sin", "cos", "tan"];
+        let wide = |name| lane == Lane::F32 && angles.contains(&name);
+        for function in FUNCTIONS.iter().filter(|f| !wide(f.name)) {
             let mut body = Body::new();
             let x = body.load(0, lane);
             (function.build)(&mut body, x);
