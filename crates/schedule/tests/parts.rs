@@ -144,6 +144,26 @@ fn of_values_that_are_computed() {
     }
 }
 
+/// Reductions of a value and of parts of it share no rows, though they read the same array at the same steps.
+#[test]
+fn beside_the_whole() {
+    for axis in [0, 1] {
+        for first in 0..3 {
+            let mut case = Case::new();
+            let x = case.input(DType::F32, &[3, 3]);
+            let mut parts =
+                [x, case.slice(x, &[(0, 1, 2), (1, 1, 2)]), case.slice(x, &[(1, 1, 2), (0, 1, 3)])];
+            parts.rotate_left(first);
+            let results = parts.map(|p| {
+                let sum = case.b.reduce(ReduceOp::Sum, p, vec![axis]);
+                let e = case.b.unary(UnaryOp::Exp, p);
+                [sum, e, case.b.reduce(ReduceOp::Max, e, vec![1 - axis])]
+            });
+            case.check(results.as_flattened());
+        }
+    }
+}
+
 #[test]
 fn of_moves_constants_and_counts() {
     let mut case = Case::new();

@@ -153,10 +153,11 @@ impl Groups<'_> {
                 }
                 (map, &self.at[link.index()])
             }
-            // A value that both read, at every position of their loops.
+            // A value that both read, all of it, at every position of their loops.
             None => g.reads.iter().find_map(|(read, maps)| {
                 let (map, at) = (maps.first()?, d.reads.get(read)?.first()?);
-                let whole = d.sizes.iter().product::<usize>() == self.elements(*read);
+                let covers = |g: &Group| g.sizes.iter().product::<usize>() == self.elements(*read);
+                let whole = covers(g) && covers(d);
                 let full = g.steps_along(map, |_| true) && d.steps_along(at, |_| true);
                 (whole && full).then_some((map, at))
             })?,

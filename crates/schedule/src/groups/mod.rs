@@ -314,8 +314,8 @@ fn weight(op: &Op) -> usize {
     if let Op::Binary(op) = op {
         return match op {
             BinaryOp::Xlogy => 35,
-            BinaryOp::LogAddExp => 50,
-            BinaryOp::Mod | BinaryOp::Atan2 => 60,
+            BinaryOp::LogAddExp => 55,
+            BinaryOp::Mod | BinaryOp::Atan2 => 45,
             BinaryOp::Pow => 120,
             BinaryOp::Add
             | BinaryOp::Sub
@@ -336,9 +336,10 @@ fn weight(op: &Op) -> usize {
         | UnaryOp::Log2
         | UnaryOp::Tanh
         | UnaryOp::Sigmoid => 30,
-        UnaryOp::Softplus | UnaryOp::Log1mexp => 45,
-        UnaryOp::Erf | UnaryOp::Erfc | UnaryOp::LogErfc => 80,
-        UnaryOp::Sin | UnaryOp::Cos | UnaryOp::Tan => 120,
+        UnaryOp::Softplus | UnaryOp::Erf => 45,
+        UnaryOp::Log1mexp => 60,
+        UnaryOp::Erfc => 70,
+        UnaryOp::LogErfc | UnaryOp::Sin | UnaryOp::Cos | UnaryOp::Tan => 110,
         UnaryOp::Neg
         | UnaryOp::Abs
         | UnaryOp::Sign
