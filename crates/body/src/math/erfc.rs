@@ -125,12 +125,17 @@ impl Body {
 
         let size = self.abs(x);
         let (k, one) = (self.like(x, K), self.like(x, 1.0));
-        let divisor = self.add(size, k);
+        let (divisor, divisor_low) = self.two_sum(size, k);
         let inverse = self.div(one, divisor);
+        let rest = self.fnma(inverse, divisor, one);
+        let rest = self.fnma(inverse, divisor_low, rest);
+        let inverse_low = self.mul(inverse, rest);
         let minus_two_k = self.like(x, -2.0 * K);
         let variable = self.fma(minus_two_k, inverse, one);
+        let variable = self.fma(minus_two_k, inverse_low, variable);
         let p = self.polynomial(variable, scaled);
-        let scaled = self.mul(p, inverse);
+        let scaled = self.mul(p, inverse_low);
+        let scaled = self.fma(p, inverse, scaled);
 
         // e^-(square + lost) is 2^n (1 + q) (1 - lost).
         let minus_square = self.neg(square);

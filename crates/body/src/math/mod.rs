@@ -1,11 +1,13 @@
-//! The math library: functions of one float lane, written as instructions.
+//! The math library: functions of one or two float lanes, written as instructions.
 //!
 //! Every function works on `F32` and `F64` values alike and uses only instructions that exist for 128-bit and wider
-//! vectors: no tables, no reciprocal estimates, no conversion between `F64` and `I64`. Coefficients are minimax
-//! fits (Remez exchange on the relative error of the result, in 130 digits), rounded to the lane.
+//! vectors: no tables, no reciprocal estimates, no conversion between `F64` and `I64`. The exceptions are `sin`,
+//! `cos`, `tan` and `pow` of `F32`, which compute in `F64`. Coefficients are minimax fits (Remez exchange on the
+//! relative error of the result, in 75 digits or more), rounded to the lane.
 //!
-//! Subnormal operands count as zero; results that would be subnormal are zeros. NaN in gives NaN out. [`FUNCTIONS`]
-//! lists the error bounds that the tests hold.
+//! Subnormal operands count as zero; results that would be subnormal are zeros. NaN in gives NaN out, but for
+//! `pow(NaN, 0) = pow(1, NaN) = 1` and `xlogy(0, NaN) = 0`. [`FUNCTIONS`] lists the error bounds of functions of one
+//! operand that the tests hold; those of two operands state theirs.
 
 mod activation;
 mod angle;

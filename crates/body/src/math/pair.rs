@@ -77,14 +77,14 @@ impl Body {
         self.select(sound, rest, nan)
     }
 
-    /// `a - floor(a/b)·b` with a rounded quotient; `a` where that is 0, even beside an infinite `b`.
+    /// `a - floor(a/b)·b` with a rounded quotient; `a` itself where it is smaller than `b`, of either sign.
     fn modulo_step(&mut self, a: Value, b: Value) -> Value {
-        let zero = self.like(a, 0.0);
         let q = self.div(a, b);
         let q = self.floor(q);
         let rest = self.fnma(q, b, a);
-        let none = self.eq(q, zero);
-        self.select(none, a, rest)
+        let (size, size_b) = (self.abs(a), self.abs(b));
+        let smaller = self.lt(size, size_b);
+        self.select(smaller, a, rest)
     }
 
     /// Angle of the point `(b, a)` in radians, from -π to π, as C's `atan2(a, b)`.
@@ -141,19 +141,20 @@ impl Body {
     /// `max(a, b) + log1p(e^-|a - b|)`, where the exponential is corrected by what rounding took from the difference.
     ///
     /// # Numerics
-    /// Within 2.5 units in the last place of the result or of the larger operand, whichever is larger in size: the
-    /// two only differ where the larger operand is negative. Infinities are kept, NaN too.
+    /// Within 2.5 units in the last place where the larger operand is not negative. Where it is, the two terms
+    /// above have opposite signs, and it is 3 units of the largest of them and the result. Infinities are kept, NaN
+    /// too.
     pub fn logaddexp(&mut self, a: Value, b: Value) -> Value {
         let (zero, inf) = (self.like(a, 0.0), self.like(a, f64::INFINITY));
         let high = self.maximum(a, b);
         let low = self.minimum(a, b);
         let minus_high = self.neg(high);
         let (gap, lost) = self.two_sum(low, minus_high);
-        let equal = self.eq(high, low);
-        let gap = self.select(equal, zero, gap);
         let size = self.abs(gap);
         let finite = self.lt(size, inf);
         let lost = self.select(finite, lost, zero);
+        let equal = self.eq(high, low);
+        let gap = self.select(equal, zero, gap);
         let w = self.exp_nonpositive(gap);
         let w = self.fma(lost, w, w);
         let tail = self.log1p_unit(w);

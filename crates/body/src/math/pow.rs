@@ -29,7 +29,7 @@ impl Body {
     /// once more; `F64` takes the logarithm and its product in two parts.
     ///
     /// # Numerics
-    /// Within 0.51 units in the last place in `F32`, within 1 in `F64`. Results that are not normal are zeros.
+    /// Within 0.51 units in the last place in `F32`, within 1.25 in `F64`. Results that are not normal are zeros.
     pub fn pow(&mut self, a: Value, b: Value) -> Value {
         let lane = self.lane(a);
         let (a, b) = (self.convert(Lane::F64, a), self.convert(Lane::F64, b));

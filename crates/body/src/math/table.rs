@@ -24,7 +24,8 @@ macro_rules! functions {
         /// These are promises; the tests print what they measure. Over all `f32` operands it was 0.98 for `exp`
         /// and 2.50 for `tanh`; over every third operand where they are not trivial, 0.92 for `log` and `log1p`,
         /// 1.70 for `softplus`, 1.44 for `expm1`, 2.41 for `sigmoid` and 2.06 for `log1mexp`; at half a million
-        /// operands 0.99 for `erf`.
+        /// operands 0.99 for `erf`; at four million 3.54 for `erfc`, 2.98 for `log_erfc`, 0.81 for `exp2`, 0.93 for
+        /// `log2` and 0.5001 for `sin`, `cos` and `tan`.
         pub const FUNCTIONS: &[Function] = &[$(
             Function {
                 name: stringify!($name),

@@ -26,6 +26,7 @@ fn same(a: f64, b: f64) -> bool {
 
 const INF: f64 = f64::INFINITY;
 const NAN: f64 = f64::NAN;
+const LN_2: f64 = std::f64::consts::LN_2;
 
 #[test]
 #[rustfmt::skip]
@@ -40,6 +41,16 @@ fn special_values() {
     check("softplus", Body::softplus, &[(INF, INF), (-INF, 0.0), (1e3, 1e3), (-1e3, 0.0), (1e30, 1e30)]);
     check("log_sigmoid", Body::log_sigmoid, &[(INF, -0.0), (-INF, -INF), (1e3, -0.0), (-1e3, -1e3)]);
     check("erf", Body::erf, &[(0.0, 0.0), (-0.0, -0.0), (INF, 1.0), (-INF, -1.0), (6.0, 1.0), (-6.0, -1.0), (1e30, 1.0)]);
+    check("erfc", Body::erfc, &[(0.0, 1.0), (-0.0, 1.0), (INF, 0.0), (-INF, 2.0), (30.0, 0.0), (-30.0, 2.0), (1e30, 0.0), (-1e30, 2.0)]);
+    check("log_erfc", Body::log_erfc, &[(0.0, -0.0), (-0.0, 0.0), (INF, -INF), (-INF, LN_2), (-30.0, LN_2), (1e4, -100_000_009.782_705_32)]);
+    check("exp2", Body::exp2, &[(0.0, 1.0), (-0.0, 1.0), (INF, INF), (-INF, 0.0), (10.0, 1024.0), (-126.0, 2f64.powi(-126)), (1024.0, INF), (-1023.0, 0.0), (1e30, INF), (-1e30, 0.0)]);
+    check("log2", Body::log2, &[(1.0, 0.0), (8.0, 3.0), (0.125, -3.0), (0.0, -INF), (-0.0, -INF), (-1.0, NAN), (INF, INF), (-INF, NAN)]);
+    check("sin", Body::sin, &[(0.0, 0.0), (-0.0, -0.0), (INF, NAN), (-INF, NAN), (1e-30, 1e-30)]);
+    check("cos", Body::cos, &[(0.0, 1.0), (-0.0, 1.0), (INF, NAN), (-INF, NAN), (1e-30, 1.0)]);
+    check("tan", Body::tan, &[(0.0, 0.0), (-0.0, -0.0), (INF, NAN), (-INF, NAN), (-1e-30, -1e-30)]);
+    check("floor", Body::floor, &[(0.5, 0.0), (-0.5, -1.0), (-0.0, -0.0), (2.0, 2.0), (1e30, 1e30), (-INF, -INF)]);
+    check("ceil", Body::ceil, &[(0.5, 1.0), (-0.5, -0.0), (0.0, 0.0), (2.0, 2.0), (-1e30, -1e30), (INF, INF)]);
+    check("round", Body::round, &[(0.5, 0.0), (-0.5, -0.0), (1.5, 2.0), (2.5, 2.0), (-1.5, -2.0), (0.75, 1.0), (INF, INF)]);
     check("relu", Body::relu, &[(0.0, 0.0), (2.0, 2.0), (-2.0, 0.0), (INF, INF), (-INF, 0.0), (NAN, NAN)]);
     check("sign", Body::sign, &[(0.0, 0.0), (-0.0, -0.0), (3.0, 1.0), (-3.0, -1.0), (INF, 1.0), (-INF, -1.0), (NAN, NAN)]);
     check("recip", Body::recip, &[(0.0, INF), (-0.0, -INF), (INF, 0.0), (4.0, 0.25), (NAN, NAN)]);

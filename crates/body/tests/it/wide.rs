@@ -10,7 +10,7 @@ pub(crate) struct Wide {
     pub(crate) low: f64,
 }
 
-const LN2: Wide = Wide { high: LN_2, low: 2.319_046_813_846_299_6e-17 };
+pub(crate) const LN2: Wide = Wide { high: LN_2, low: 2.319_046_813_846_299_6e-17 };
 
 impl From<f64> for Wide {
     fn from(high: f64) -> Wide {
