@@ -55,7 +55,7 @@ fn measure(name: &str, kind: KernelKind, sizes: &[usize], units: f64, unit: &str
         .collect();
     let (mut output, inputs) = (arrays[sizes.len() - 1].clone(), &arrays[..sizes.len() - 1]);
     let inputs: Vec<ArrayRef<'_>> = inputs.iter().map(ArrayRef::from).collect();
-    let mut workspace = executable.workspace();
+    let mut workspace = executable.workspace().expect("memory");
     let mut best = f64::INFINITY;
     let started = Instant::now();
     while started.elapsed().as_secs_f64() < 0.3 {

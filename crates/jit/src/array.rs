@@ -19,20 +19,25 @@ unsafe impl Send for Bytes {}
 unsafe impl Sync for Bytes {}
 
 impl Bytes {
+    /// Ends the process if there is no memory, as small allocations do.
     pub(crate) fn zeroed(size: usize) -> Bytes {
-        let layout = Bytes::layout(size);
-        // SAFETY: the layout's size is not 0.
-        let ptr = unsafe { alloc_zeroed(layout) };
-        let Some(ptr) = NonNull::new(ptr) else { handle_alloc_error(layout) };
-        Bytes { ptr, size }
+        match Bytes::try_zeroed(size) {
+            Some(bytes) => bytes,
+            None => handle_alloc_error(Layout::new::<u8>()),
+        }
     }
 
-    fn layout(size: usize) -> Layout {
-        let padded = size.max(1).checked_next_multiple_of(ALIGN);
-        match padded.and_then(|size| Layout::from_size_align(size, ALIGN).ok()) {
-            Some(layout) => layout,
-            None => panic!("internal error: {size} bytes do not fit in memory"),
-        }
+    /// `None` if there is no memory.
+    pub(crate) fn try_zeroed(size: usize) -> Option<Bytes> {
+        let layout = Bytes::layout(size)?;
+        // SAFETY: the layout's size is not 0.
+        let ptr = unsafe { alloc_zeroed(layout) };
+        Some(Bytes { ptr: NonNull::new(ptr)?, size })
+    }
+
+    fn layout(size: usize) -> Option<Layout> {
+        let padded = size.max(1).checked_next_multiple_of(ALIGN)?;
+        Layout::from_size_align(padded, ALIGN).ok()
     }
 
     pub(crate) fn ptr(&self) -> *mut u8 {
@@ -51,8 +56,9 @@ impl Bytes {
 
 impl Drop for Bytes {
     fn drop(&mut self) {
-        // SAFETY: allocated in `zeroed` with the same layout, and freed only here.
-        unsafe { dealloc(self.ptr(), Bytes::layout(self.size)) }
+        let Some(layout) = Bytes::layout(self.size) else { return };
+        // SAFETY: allocated in `try_zeroed` with the same layout, and freed only here.
+        unsafe { dealloc(self.ptr(), layout) }
     }
 }
 
@@ -81,6 +87,13 @@ impl Aligned {
     /// Zeros of a type.
     pub fn zeros(ty: &TensorType) -> Aligned {
         Aligned::with_len(ty.dtype, ty.shape.elements())
+    }
+
+    /// Zeros of a type; `None` if there is no memory.
+    pub fn try_zeros(ty: &TensorType) -> Option<Aligned> {
+        let elements = ty.shape.checked_elements()?;
+        let bytes = Bytes::try_zeroed(elements.checked_mul(ty.dtype.bytes())?)?;
+        Some(Aligned { bytes, dtype: ty.dtype, elements })
     }
 
     /// `elements` zeros.

@@ -124,6 +124,14 @@ pub enum RunError {
         /// The state.
         name: String,
     },
+    /// There is no memory for intermediate values.
+    #[error(
+        "intermediate values need {bytes} bytes, which there are not; use smaller sizes or batches"
+    )]
+    Memory {
+        /// Bytes of the arena.
+        bytes: usize,
+    },
     /// The workspace was made by another executable.
     #[error("the workspace belongs to another executable")]
     ForeignWorkspace,

@@ -151,8 +151,12 @@ impl Executable {
     }
 
     /// Allocates what runs need. Runs of several threads need one each.
-    pub fn workspace(&self) -> Workspace {
-        let arena = Bytes::zeroed(self.plan.arena_bytes);
+    ///
+    /// # Errors
+    /// [`RunError::Memory`] when there is no memory for the arena.
+    pub fn workspace(&self) -> Result<Workspace, RunError> {
+        let bytes = self.plan.arena_bytes;
+        let arena = Bytes::try_zeroed(bytes).ok_or(RunError::Memory { bytes })?;
         let address = |source: &Source| match *source {
             // SAFETY: the offset is at most the size of what it points into: `check` for the arena, `Constants` for
             // constants.
@@ -163,7 +167,7 @@ impl Executable {
         };
         let table = self.sources.iter().map(address).collect();
         let mapped = Vec::with_capacity(self.plan.states.len());
-        Workspace { arena, table, mapped, identity: self.identity.clone() }
+        Ok(Workspace { arena, table, mapped, identity: self.identity.clone() })
     }
 
     /// Computes outputs and new states from inputs and states. Allocates nothing unless it fails.

@@ -73,7 +73,7 @@ fn check(case: &RandomGraph, fuse: bool) -> Result<(), TestCaseError> {
     let input_refs: Vec<ArrayRef<'_>> = inputs.iter().map(ArrayRef::from).collect();
     let mut output_refs: Vec<ArrayMut<'_>> = outputs.iter_mut().map(ArrayMut::from).collect();
     let mut store = States { arrays: &mut states, map: &map };
-    let mut workspace = executable.workspace();
+    let mut workspace = executable.workspace().expect("memory");
     executable.run(&mut workspace, &input_refs, &mut store, &mut output_refs).unwrap();
 
     for (slot, (found, expected)) in plan.outputs.iter().zip(outputs.iter().zip(&expected)) {

@@ -96,7 +96,7 @@ fn try_run(
     map: &[usize],
     y: &mut [f32],
 ) -> Result<(), RunError> {
-    let mut workspace = executable.workspace();
+    let mut workspace = executable.workspace().expect("memory");
     let mut states = States { arrays, map };
     let inputs = [ArrayRef::F32(x), labels];
     executable.run(&mut workspace, &inputs, &mut states, &mut [ArrayMut::F32(y)])
@@ -151,12 +151,12 @@ fn arguments_are_checked_before_any_work() {
         check(&[1.0], ArrayRef::I64(&bad), &[1, 0], &mut [0.0], &text);
     }
 
-    let mut workspace = executable.workspace();
+    let mut workspace = executable.workspace().expect("memory");
     let mut states = States { arrays: &mut [], map: &[] };
     let error = executable.run(&mut workspace, &[], &mut states, &mut []).unwrap_err();
     assert_eq!(error, RunError::Count { role: Role::Input, expected: 2, got: 0 });
     let other = compile(&Plan::default(), &JitConfig::default()).unwrap();
-    let mut foreign = other.workspace();
+    let mut foreign = other.workspace().expect("memory");
     let error = executable.run(&mut foreign, &[], &mut states, &mut []).unwrap_err();
     assert_eq!(error, RunError::ForeignWorkspace);
     other.run(&mut foreign, &[], &mut states, &mut []).unwrap();
@@ -175,7 +175,7 @@ fn a_written_state_has_an_entry_of_its_own() {
     assert_eq!(error.to_string(), text);
     try_run(&executable, &[1.0], labels, &mut arrays, &[1, 2], &mut y).unwrap();
 
-    let mut workspace = executable.workspace();
+    let mut workspace = executable.workspace().expect("memory");
     let shared = SharedStates { arrays: &arrays, map: &[1, 2] };
     let error = executable.run_shared(&mut workspace, &[], shared, &mut []).unwrap_err();
     assert_eq!(error, RunError::Writes { name: "w".into() });
@@ -207,7 +207,7 @@ fn threads_share_an_executable_and_a_store() {
         for thread in 0..4 {
             let (executable, store, weights) = (&executable, &store, &weights);
             scope.spawn(move || {
-                let mut workspace = executable.workspace();
+                let mut workspace = executable.workspace().expect("memory");
                 for round in 0..200 {
                     let x = vec![(thread * 1000 + round) as f32; n];
                     let mut y = vec![0.0; n];

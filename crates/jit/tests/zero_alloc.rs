@@ -36,7 +36,7 @@ fn a_run_allocates_nothing() {
     let args = [common::input(&[1.0f32; 100]), blank(DType::F32, 100), blank(DType::F32, 100)];
     let kind = map(&args, 100, |b, v| vec![b.exp(v[0]), b.log(v[0])]);
     let executable = compile(&common::plan(&kind, &args), &JitConfig::default()).unwrap();
-    let mut workspace = executable.workspace();
+    let mut workspace = executable.workspace().expect("memory");
     let (x, mut y, mut z) = ([1f32; 100], [0f32; 100], [0f32; 100]);
     let before = CALLS.load(Ordering::SeqCst);
     for _ in 0..100 {

@@ -45,7 +45,7 @@ fn run(kind: &KernelKind, x: &[f32], results: usize, cuts: &[i64]) -> Vec<f32> {
         ..Plan::default()
     };
     let executable = compile(&plan, &JitConfig::default()).unwrap();
-    let mut workspace = executable.workspace();
+    let mut workspace = executable.workspace().expect("memory");
     let mut y = vec![-7.0; results];
     let entry = &executable.entries[0];
     assert_eq!(cuts.last(), Some(&entry.end));

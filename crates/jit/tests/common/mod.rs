@@ -107,7 +107,7 @@ pub(crate) fn run(executable: &Executable, args: &mut [Arg]) {
         }
     }
     let mut states = States { arrays: &mut [], map: &[] };
-    let mut workspace = executable.workspace();
+    let mut workspace = executable.workspace().expect("memory");
     executable.run(&mut workspace, &inputs, &mut states, &mut outputs).unwrap();
 }
 
