@@ -31,7 +31,7 @@ fn compiled(graph: &Graph, case: &RandomGraph) -> (Vec<Tensor>, Vec<Tensor>) {
     let plan = eggrad::schedule::schedule(graph, &Default::default()).expect("schedules");
     assert_eq!(eggrad::schedule::verify(&plan), Vec::<String>::new());
     let executable = eggrad::jit::compile(&plan, &JitConfig::default()).expect("compiles");
-    let mut workspace = executable.workspace();
+    let mut workspace = executable.workspace().expect("memory");
     let inputs: Vec<ArrayRef<'_>> = case.inputs.iter().map(|t| array_ref(&t.data)).collect();
     let mut states: Vec<Aligned> = case.states.iter().map(|t| aligned(&t.data)).collect();
     let map: Vec<usize> = (0..states.len()).collect();

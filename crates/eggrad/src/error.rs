@@ -2,8 +2,9 @@
 
 use eggrad_ir::{TypeError, TypeErrors};
 
-/// Why a model could not be built, compiled, trained or run.
-#[derive(Debug, thiserror::Error)]
+/// Why a model could not be built, compiled, trained or run. Its `Debug` form is its text, so that `unwrap` and a
+/// `main` that returns it show what a user needs.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The model was written wrongly: every mistake with the user's lines.
@@ -40,5 +41,11 @@ pub enum Error {
 impl From<Vec<TypeError>> for Error {
     fn from(errors: Vec<TypeError>) -> Error {
         Error::Graph(TypeErrors(errors))
+    }
+}
+
+impl std::fmt::Debug for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self}")
     }
 }

@@ -59,6 +59,7 @@ pub(crate) fn explain(
         RunError::NoEntry { .. }
         | RunError::SharedEntry { .. }
         | RunError::Writes { .. }
+        | RunError::Memory { .. }
         | RunError::ForeignWorkspace => error.into(),
     }
 }

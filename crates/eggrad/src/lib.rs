@@ -84,6 +84,8 @@ pub use program::{Program, Session};
 pub use report::{Report, StageReport};
 pub use store::Store;
 
+pub use ndarray;
+
 pub use eggrad_autodiff as autodiff;
 pub use eggrad_formats as formats;
 pub use eggrad_interp as interp;
@@ -99,7 +101,7 @@ struct Readme;
 
 /// What most programs need: `use eggrad::prelude::*`.
 pub mod prelude {
-    pub use crate::ir::{DType, StateKind};
+    pub use crate::ir::{DType, StateKind, TensorType};
     pub use crate::jit::{ArrayMut, ArrayRef};
     pub use crate::nn::{Adam, Graph, Init, Sgd, Tensor, dense, dense_with};
     pub use crate::rewrite::Semantics;

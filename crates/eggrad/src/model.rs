@@ -6,7 +6,7 @@ use crate::pipeline::Options;
 use crate::program::{Program, Session};
 use crate::report::Report;
 use crate::store::Store;
-use eggrad_ir::{At, DType, Operand, TensorType, TypeError};
+use eggrad_ir::{At, DType, Operand, StateKind, TensorType, TypeError};
 use eggrad_jit::{ArrayMut, ArrayRef};
 use eggrad_nn::Graph;
 use ndarray::{Array2, ArrayView2};
@@ -28,9 +28,12 @@ type Write = Box<dyn Fn(&Graph, usize) + Send>;
 /// A network with its train step and its prediction over one store.
 ///
 /// Both graphs are functions of the number of rows in a batch; each size is compiled when it is first needed.
-/// * The train graph has two inputs, features `[rows, columns]` and labels `i32[rows]`, in this order, writes its
-///   states, and has the loss as its first output.
-/// * The prediction graph has one input, features, and a first output of shape `[rows, ..]`.
+/// * The train graph has two inputs, features `[rows, columns]` and labels `i32[rows]`, in this order, and one output,
+///   the loss; `minimize` has given it updates.
+/// * The prediction graph has one input, features `[rows, columns]`, and one output of shape `[rows, ..]`. It declares
+///   no parameters that the train graph does not have.
+///
+/// Everything is `f32`. Other tasks, such as regression, run a [`Program`] in a loop of their own.
 pub struct Model {
     store: Store,
     train: Compiled,
@@ -83,7 +86,7 @@ pub struct History {
     pub step_us: Vec<f64>,
     /// Loss of the very first batch, before any step.
     pub first_loss: f64,
-    /// Loss of the very last batch, before its step.
+    /// Loss of the very last batch, before its step; NaN without steps.
     pub last_loss: f64,
 }
 
@@ -163,7 +166,7 @@ impl Model {
         }
         self.check_train_graph(fit.batch, data, at)?;
 
-        let mut history = History::default();
+        let mut history = History { last_loss: f64::NAN, ..History::default() };
         let mut first_loss = None;
         let mut order: Vec<usize> = (0..data.rows()).collect();
         let mut rng = ChaCha8Rng::seed_from_u64(fit.seed);
@@ -227,23 +230,30 @@ impl Model {
             let fits = plan.inputs.len() == 1
                 && plan.inputs[0].ty.dtype == DType::F32
                 && plan.inputs[0].ty.shape.dims() == [count.max(1), columns]
-                && plan.outputs.first().is_some_and(|o| o.ty.dtype == DType::F32);
+                && plan.outputs.len() == 1
+                && plan.outputs[0].ty.dtype == DType::F32
+                && plan.outputs[0].ty.shape.dims().first() == Some(&count.max(1));
             if !fits {
-                let wanted = plan.inputs.iter().map(|i| (i.name.clone(), i.ty.clone()));
+                let graph = session.program().graph();
+                let inputs = graph.inputs().iter().map(|i| ("input", &i.name, i.node, i.at));
+                let outputs = graph
+                    .outputs()
+                    .iter()
+                    .map(|o| ("output", &o.name, o.node, graph.node(o.node).at));
                 let mut error = TypeError::new(
                     "predict",
                     at,
-                    "needs one f32 input of rows, an f32 output, and features of as many columns",
-                    "pass features with the columns that the model was written for",
+                    "needs a graph with one f32 input of rows and one f32 output of as many rows",
+                    "pass features with the columns of the graph's input, and keep the axis of rows",
                 );
-                error.operands = wanted
-                    .map(|(name, ty)| Operand { name, ty, at: At::Unknown })
-                    .chain([Operand {
-                        name: "features".into(),
-                        ty: TensorType::new(DType::F32, [rows, columns]),
-                        at: At::Unknown,
-                    }])
-                    .collect();
+                error.operands = vec![Operand {
+                    name: "features".into(),
+                    ty: TensorType::new(DType::F32, [rows, columns]),
+                    at: At::Unknown,
+                }];
+                error.operands.extend(inputs.chain(outputs).map(|(what, name, node, at)| {
+                    Operand { name: format!("graph {what} {name}"), ty: graph.ty(node).clone(), at }
+                }));
                 return Err(error.into());
             }
             let elements = plan.outputs[0].ty.shape.elements();
@@ -277,10 +287,21 @@ impl Model {
         let shape = (data.rows(), data.columns());
         let features = ArrayView2::from_shape(shape, data.features())
             .expect("internal error: a dataset is rows times columns");
+        let at = At::here();
         let predicted = self.predict(features)?;
+        if data.rows() == 0 || predicted.ncols() < 2 {
+            let message = format!(
+                "compares {} predictions in a row of {} rows",
+                predicted.ncols(),
+                data.rows()
+            );
+            let help = "predict a number for each of at least two classes, on at least one row";
+            return Err(data_error("accuracy", at, message, help.to_string(), data).into());
+        }
         let hits = predicted.rows().into_iter().zip(data.labels()).filter(|(row, label)| {
-            let best = row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
-            best.is_some_and(|(class, _)| class as i32 == **label)
+            // The first of equals.
+            let best = (0..row.len()).reduce(|a, b| if row[b] > row[a] { b } else { a });
+            best.is_some_and(|class| class as i32 == **label)
         });
         Ok(hits.count() as f64 / data.rows() as f64)
     }
@@ -331,6 +352,27 @@ fn data_error(op: &str, at: At, message: String, help: String, data: &Dataset) -
 }
 
 impl Compiled {
+    /// Whether a store that training has filled has all parameters of a prediction.
+    fn check_states(&self, program: &Program, store: &Store) -> Result<(), Error> {
+        if self.name == "train" || store.states().next().is_none() {
+            return Ok(());
+        }
+        for state in program.graph().states() {
+            if store.get(&state.name).is_none() {
+                let names: Vec<&str> =
+                    store.states().filter(|s| s.1 == StateKind::Param).map(|s| s.0).collect();
+                let message =
+                    format!("is no parameter of the train graph, which has {}", names.join(", "));
+                let help = "give layers the same names in both graphs";
+                let mut error = TypeError::new(&state.name, state.at, message, help);
+                error.operands =
+                    vec![Operand { name: state.name.clone(), ty: state.ty.clone(), at: state.at }];
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+
     /// The session for batches of `rows`, compiled if need be.
     fn session(&mut self, rows: usize, store: &mut Store) -> Result<&mut Session, Error> {
         if let Some(i) = self.sessions.iter().position(|(n, _)| *n == rows) {
@@ -345,6 +387,7 @@ impl Compiled {
                 options.dump = None;
             }
             let program = Arc::new(Program::compile(&graph, &options)?);
+            self.check_states(&program, store)?;
             if self.sessions.len() == KEPT {
                 self.sessions.remove(0);
             }

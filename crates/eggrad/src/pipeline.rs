@@ -6,7 +6,7 @@ use crate::report::Report;
 use crate::stage::Stages;
 use eggrad_ir::Graph;
 use eggrad_jit::{self as jit, Executable, JitConfig};
-use eggrad_rewrite::{RewriteConfig, Semantics};
+use eggrad_rewrite::{Danger, RewriteConfig, RewriteError, Semantics};
 use eggrad_schedule::{ScheduleConfig, clusters, schedule};
 use std::path::PathBuf;
 
@@ -73,18 +73,13 @@ fn differentiate(written: &Graph, options: &Options, stages: &mut Stages) -> Res
             return Ok(as_written);
         }
         eggrad_autodiff::resolve(written.clone(), &mut |forward| {
-            let (stable, report) = eggrad_rewrite::optimize(&forward, &MachineCost, &config)?;
+            let (stable, report) = rewrite(forward, &config)?;
             rewritten.push(report);
             Ok::<Graph, Error>(stable)
         })
     })?;
     stages.report.nodes_before = nodes_before;
-    for report in &rewritten {
-        count(&mut stages.report, report);
-        // What stabilising left is met again when the whole is optimised.
-        let left = report.danger_after as usize;
-        stages.report.danger_before = stages.report.danger_before.saturating_sub(left);
-    }
+    rewritten.into_iter().for_each(|round| count(&mut stages.report, round));
     Ok(graph)
 }
 
@@ -95,25 +90,50 @@ fn optimise(graph: Graph, options: &Options, stages: &mut Stages) -> Result<Grap
     }
     let mut rewritten = None;
     let optimised = stages.graph("rewrite", || {
-        let config = rewrite_config(options);
-        let (best, report) = eggrad_rewrite::optimize(&graph, &MachineCost, &config)?;
-        rewritten = Some(report);
+        let (best, round) = rewrite(graph, &rewrite_config(options))?;
+        rewritten = Some(round);
         Ok(best)
     })?;
-    if let Some(report) = rewritten {
-        count(&mut stages.report, &report);
-        stages.report.danger_after = report.danger_after as usize;
-    }
+    rewritten.into_iter().for_each(|round| count(&mut stages.report, round));
     Ok(optimised)
+}
+
+/// What rewriting did, or why its result was not used.
+type Rewritten = Result<eggrad_rewrite::Report, String>;
+
+/// The rewritten graph; or the graph as it is, where validation did not confirm the rewritten one: a rule may be
+/// wrong, or rounding may hide that it is right.
+fn rewrite(graph: Graph, config: &RewriteConfig) -> Result<(Graph, Rewritten), Error> {
+    match eggrad_rewrite::optimize(&graph, &MachineCost, config) {
+        Ok((best, report)) => Ok((best, Ok(report))),
+        Err(RewriteError::Unsound { output, before, after, .. }) => {
+            let note = format!(
+                "`{output}` runs as written: a check in f64 gave {before} as written, {after} rewritten"
+            );
+            Ok((graph, Err(note)))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn rewrite_config(options: &Options) -> RewriteConfig {
     RewriteConfig { semantics: options.semantics, ..RewriteConfig::default() }
 }
 
-fn count(report: &mut Report, rewritten: &eggrad_rewrite::Report) {
-    for (rule, times) in &rewritten.rules {
-        *report.rules.entry(rule.clone()).or_default() += times;
+/// Adds what rewriting did to the report.
+fn count(report: &mut Report, rewritten: Rewritten) {
+    let rewritten = match rewritten {
+        Ok(rewritten) => rewritten,
+        Err(note) => return report.notes.push(note),
+    };
+    for (rule, times) in rewritten.rules {
+        *report.rules.entry(rule).or_default() += times;
     }
-    report.danger_before += rewritten.danger_before as usize;
+    // What an earlier round left is met again by a later one.
+    let (before, left) = report.danger.unwrap_or_default();
+    let (new_before, new_left) =
+        (rewritten.danger_before as usize, rewritten.danger_after as usize);
+    report.danger = Some(((before + new_before).saturating_sub(left), new_left));
+    let line = |d: &Danger| format!("`{}` at {}: {}", d.op, d.at, d.reason);
+    report.dangers_left = rewritten.dangers_left.iter().map(line).collect();
 }

@@ -61,14 +61,14 @@ impl Session {
     /// Allocates what runs need, and makes the states that `store` does not have yet.
     ///
     /// # Errors
-    /// When the store has a state of the same path and another type.
+    /// When the store has a state of the same path and another type or kind, or there is no memory.
     pub fn new(program: &Arc<Program>, store: &mut Store) -> Result<Session, Error> {
         let attach = |(state, init): (&StateDecl, &Init)| {
             store.attach(&state.name, state.kind, &state.ty, init, state.at)
         };
         let states = program.graph.states().iter().zip(&program.inits);
         let places = states.map(attach).collect::<Result<_, Error>>()?;
-        let workspace = program.executable.workspace();
+        let workspace = program.executable.workspace()?;
         Ok(Session { program: Arc::clone(program), workspace, places, store: store.id() })
     }
 

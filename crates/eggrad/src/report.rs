@@ -26,10 +26,14 @@ pub struct Report {
     pub nodes_after: usize,
     /// How often each rewrite rule united two classes; empty when rewriting is off.
     pub rules: BTreeMap<String, usize>,
-    /// Formulas that can lose all accuracy or overflow, as written.
-    pub danger_before: usize,
-    /// Formulas that can lose all accuracy or overflow and could not be replaced.
-    pub danger_after: usize,
+    /// Weighted number of formulas that can go wrong, 4 for what may become infinite or NaN and 1 for what may lose its
+    /// digits: as written, and left because they could not be replaced. `None` when rewriting is off and nothing was
+    /// examined.
+    pub danger: Option<(usize, usize)>,
+    /// The formulas left, with the user's lines where they are known.
+    pub dangers_left: Vec<String>,
+    /// What else there is to say, such as that a rewritten form was not trusted.
+    pub notes: Vec<String>,
     /// Kernels per run.
     pub kernels: usize,
     /// Bytes of the arena for intermediate values.
@@ -54,7 +58,16 @@ impl fmt::Display for Report {
             "graph     {} nodes as written, {} as compiled",
             self.nodes_before, self.nodes_after
         )?;
-        writeln!(f, "danger    {} as written, {} left", self.danger_before, self.danger_after)?;
+        match self.danger {
+            Some((before, after)) => writeln!(f, "danger    {before} as written, {after} left")?,
+            None => writeln!(f, "danger    not examined")?,
+        }
+        for danger in &self.dangers_left {
+            writeln!(f, "          {danger}")?;
+        }
+        for note in &self.notes {
+            writeln!(f, "note      {note}")?;
+        }
         writeln!(
             f,
             "kernels   {}, arena {:.1} KiB, machine code {:.1} KiB",

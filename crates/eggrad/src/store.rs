@@ -63,7 +63,11 @@ impl Store {
     pub fn set_scalar(&mut self, path: &str, value: f64) -> Result<(), Error> {
         let at = At::here();
         let known: Vec<&str> = self.entries.iter().map(|e| e.name.as_str()).collect();
-        let unknown = format!("has no state of that path; it has {}", known.join(", "));
+        let unknown = if known.is_empty() {
+            "is no state: the store is empty until a program is compiled for it".to_string()
+        } else {
+            format!("is no state of the store, which has {}", known.join(", "))
+        };
         let error = |message| TypeError::new(path, at, message, "name a state that is one float");
         match self.get_mut(path) {
             Some(ArrayMut::F32([number])) => *number = value as f32,
@@ -90,11 +94,11 @@ impl Store {
     ) -> Result<usize, Error> {
         if let Some(&i) = self.index.get(name) {
             let entry = &self.entries[i];
-            if entry.ty != *ty {
+            if entry.ty != *ty || entry.kind != kind {
                 let mut error = TypeError::new(
                     name,
                     at,
-                    "has another type than the state of that path in the store",
+                    "is of another type or kind than the state of that path in the store",
                     "give the layer another name, or build both graphs with the same sizes",
                 );
                 let operand = |name: &str, ty: &TensorType, at| Operand {
@@ -109,7 +113,10 @@ impl Store {
             return Ok(i);
         }
         let i = self.entries.len();
-        let mut array = Aligned::zeros(ty);
+        let Some(mut array) = Aligned::try_zeros(ty) else {
+            let message = format!("of type {ty} finds no memory");
+            return Err(TypeError::new(name, at, message, "make the layer smaller").into());
+        };
         fill(ArrayMut::from(&mut array), &init.values(name, ty, self.seed));
         self.arrays.push(array);
         self.entries.push(Entry { name: name.to_string(), kind, ty: ty.clone(), at });

@@ -108,8 +108,9 @@ pub fn to_dot(graph: &Graph, title: &str, clusters: &[Cluster]) -> String {
     let parts = parts(graph);
     let mut hidden: Vec<bool> = graph.ids().map(|id| constant(graph, id).is_some()).collect();
     graph.roots().for_each(|id| hidden[id.index()] = false);
+    let title = format!("{title}\nblue: forward, red: backward, green: update, yellow: state");
     let mut text = String::from("digraph eggrad {\n");
-    let _ = writeln!(text, "  label={}; labelloc=t; rankdir=TB; compound=true;", quote(title));
+    let _ = writeln!(text, "  label={}; labelloc=t; rankdir=TB; compound=true;", quote(&title));
     text.push_str(
         "  node [shape=box, style=\"rounded,filled\", fontname=\"Helvetica\", fontsize=11];\n",
     );

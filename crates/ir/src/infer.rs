@@ -154,7 +154,7 @@ fn infer_unchecked(op: &Op, args: &[&TensorType]) -> Inferred {
             if args[0].rank() != 0 || !args[0].dtype.is_float() {
                 return problem(
                     "differentiates one float",
-                    "reduce the value to one number first, with `sum()` or `mean()`",
+                    "reduce the value to one number first, with `sum(..)` or `mean()`",
                 );
             }
             need_float(args[1])?;

@@ -37,9 +37,15 @@ impl Graph {
     }
 
     /// An empty graph whose floats are `dtype`: `f64` for gradient checks.
+    #[track_caller]
     pub fn with_floats(dtype: DType) -> Graph {
         let graph = Graph::default();
-        graph.dtype.set(dtype.is_float().then_some(dtype));
+        if dtype.is_float() {
+            graph.dtype.set(Some(dtype));
+        } else {
+            let message = format!("cannot compute in {}", dtype.name());
+            graph.record(TypeError::new("Graph", At::here(), message, "choose f32 or f64"));
+        }
         graph
     }
 
@@ -80,6 +86,13 @@ impl Graph {
         self.declare_state(name, StateKind::Param, ty, init, At::here())
     }
 
+    /// A parameter that training leaves alone.
+    #[track_caller]
+    pub fn frozen(&self, name: &str, shape: impl Into<Shape>, init: Init) -> Tensor<'_> {
+        let ty = TensorType::new(self.float(), shape);
+        self.declare_state(name, StateKind::Frozen, ty, init, At::here())
+    }
+
     /// A state of any kind and type.
     #[track_caller]
     pub fn state(&self, name: &str, kind: StateKind, ty: TensorType, init: Init) -> Tensor<'_> {
@@ -116,22 +129,53 @@ impl Graph {
         else {
             return;
         };
-        let mut builder = self.builder.borrow_mut();
-        if matches!(builder.graph().node(state).op, Op::State(_)) {
-            builder.write(state, value);
+        let (message, help) = match self.builder.borrow().graph().node(state).op {
+            Op::State(i) if self.builder.borrow().graph().states()[i].write.is_some() => {
+                ("goes to a state that has been written", "write each state once")
+            }
+            Op::State(_) => ("", ""),
+            _ => ("goes to a state", "pass what `param` or `state` gave"),
+        };
+        if message.is_empty() {
+            self.builder.borrow_mut().write(state, value);
         } else {
-            let mut error =
-                TypeError::new("write", at, "goes to a state", "pass what `param` or `state` gave");
-            error.operands = vec![builder.operand(state, 0), builder.operand(value, 1)];
-            drop(builder);
+            let mut error = TypeError::new("write", at, message, help);
+            error.operands = self.operands(&[state, value]);
             self.record(error);
+        }
+    }
+
+    /// Whether a state of that path has been declared.
+    pub(crate) fn has_state(&self, path: &str) -> bool {
+        self.builder.borrow().graph().states().iter().any(|s| s.name == path)
+    }
+
+    /// Greatest integer that the declared range of input `id` allows, if it is an input with a range.
+    pub(crate) fn greatest(&self, id: NodeId) -> Option<f64> {
+        let builder = self.builder.borrow();
+        match builder.graph().node(id).op {
+            Op::Input(i) => builder.graph().inputs()[i].range.map(|r| r.1),
+            _ => None,
         }
     }
 
     /// Names the float, usually the loss, that must be finite before any state is written.
     #[track_caller]
     pub fn guard(&self, loss: Tensor<'_>) {
-        let Some(id) = self.own("guard", loss, At::here()) else { return };
+        self.guard_at(loss, At::here());
+    }
+
+    pub(crate) fn guard_at(&self, loss: Tensor<'_>, at: At) {
+        let Some(id) = self.own("guard", loss, at) else { return };
+        let ty = self.builder.borrow().ty(id).clone();
+        if ty.rank() != 0 || !ty.dtype.is_float() {
+            let message = format!("must be one float, not {ty}");
+            let help = "reduce the loss to one number, with `mean()` or `sum(..)`";
+            let mut error = TypeError::new("loss", at, message, help);
+            error.operands = self.operands(&[id]);
+            self.record(error);
+            return;
+        }
         self.builder.borrow_mut().set_guard(Some(id));
     }
 
@@ -178,17 +222,42 @@ impl Graph {
         init: Init,
         at: At,
     ) -> Tensor<'_> {
-        let path = self.path(name);
-        if let Some(message) = init.misfit(&ty) {
-            let help = "choose an initialiser for this shape";
-            self.record(TypeError::new(&path, at, message, help));
+        self.declare_root(&self.path(name), kind, ty, init, at)
+    }
+
+    /// Declares a state by its full name, whatever layer is being written.
+    pub(crate) fn declare_root(
+        &self,
+        path: &str,
+        kind: StateKind,
+        ty: TensorType,
+        init: Init,
+        at: At,
+    ) -> Tensor<'_> {
+        if self.has_state(path) {
+            let mut error = TypeError::new(
+                path,
+                at,
+                "is the name of another state",
+                "rename one; to share a parameter, declare it once and use the tensor twice",
+            );
+            let builder = self.builder.borrow();
+            let first = builder.graph().states().iter().find(|s| s.name == path);
+            error.operands = first.map(|s| builder.operand(s.read, 0)).into_iter().collect();
+            drop(builder);
+            self.record(error);
             return self.poison();
         }
-        if !self.check_size(&path, &ty, at) {
+        if let Some(message) = init.misfit(&ty) {
+            let help = "choose an initialiser for this shape";
+            self.record(TypeError::new(path, at, message, help));
+            return self.poison();
+        }
+        if !self.check_size(path, &ty, at) {
             return self.poison();
         }
         self.inits.borrow_mut().push(init);
-        let id = self.builder.borrow_mut().declare_state(&path, kind, ty, at);
+        let id = self.builder.borrow_mut().declare_state(path, kind, ty, at);
         Tensor { graph: self, id: Some(id) }
     }
 

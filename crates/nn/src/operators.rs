@@ -36,6 +36,22 @@ impl<'g> Operand<'g> for f64 {
     }
 }
 
+macro_rules! numbers {
+    ($($Number:ident)*) => {$(
+        impl<'g> Operand<'g> for $Number {
+            fn like(self, other: Tensor<'g>, at: At) -> Tensor<'g> {
+                f64::from(self).like(other, at)
+            }
+
+            fn tensor(self) -> Option<Tensor<'g>> {
+                None
+            }
+        }
+    )*};
+}
+
+numbers! { f32 i32 }
+
 macro_rules! operators {
     ($($Trait:ident $method:ident $Op:ident;)*) => {$(
         impl<'g, T: Operand<'g>> $Trait<T> for Tensor<'g> {

@@ -3,7 +3,7 @@
 use crate::graph::Graph;
 use crate::init::Init;
 use crate::tensor::Tensor;
-use eggrad_ir::{DType, StateKind, TensorType};
+use eggrad_ir::{At, DType, StateKind, TensorType, TypeError};
 
 /// Adam (Kingma and Ba 2015, algorithm 1).
 ///
@@ -28,23 +28,25 @@ impl Adam {
         Adam { learning_rate, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }
     }
 
-    /// Adds to the graph of `loss` one step for every trainable parameter, and makes `loss` the value that must be
-    /// finite before anything is written.
+    /// Adds to the graph of `loss` one step for every trainable parameter declared so far, and makes `loss` the value
+    /// that must be finite before anything is written.
     ///
     /// # Numerics
     /// `1 - βᵗ` is computed as `-expm1(t · log β)`, without cancellation.
+    /// # Errors
+    /// Recorded in the graph: no parameters, or a graph that has a train step.
     #[track_caller]
     pub fn minimize(self, loss: Tensor<'_>) {
+        let at = At::here();
         let graph: &Graph = loss.graph();
-        graph.guard(loss);
+        let Some(params) = trained(loss, at) else { return };
         let float = graph.float();
-        let scalar = |kind, dtype| (kind, TensorType::scalar(dtype));
-        let (kind, ty) = scalar(StateKind::Counter, DType::I32);
-        let step = graph.state("adam.step", kind, ty, Init::Zeros);
-        let (kind, ty) = scalar(StateKind::Slot, float);
+        let scalar = |name: &str, kind, dtype, init| {
+            graph.declare_root(name, kind, TensorType::scalar(dtype), init, at)
+        };
+        let step = scalar("adam.step", StateKind::Counter, DType::I32, Init::Zeros);
         let rate = Init::Constant(self.learning_rate);
-        let rate = graph.state("adam.learning_rate", kind, ty, rate);
-        let params = graph.params();
+        let rate = scalar("adam.learning_rate", StateKind::Slot, float, rate);
 
         let next = step + 1.0;
         graph.write(step, next);
@@ -56,7 +58,7 @@ impl Adam {
             let (Some(ty), Some(name)) = (param.ty(), graph.state_name(param)) else { continue };
             let slot = |moment: &str| {
                 let path = format!("adam.{moment}.{name}");
-                graph.state(&path, StateKind::Slot, ty.clone(), Init::Zeros)
+                graph.declare_root(&path, StateKind::Slot, ty.clone(), Init::Zeros, at)
             };
             let (m, v) = (slot("m"), slot("v"));
             let g = loss.grad(param);
@@ -83,17 +85,38 @@ impl Sgd {
         Sgd { learning_rate }
     }
 
-    /// Adds to the graph of `loss` one step for every trainable parameter, and makes `loss` the value that must be
-    /// finite before anything is written.
+    /// Adds to the graph of `loss` one step for every trainable parameter declared so far, and makes `loss` the value
+    /// that must be finite before anything is written.
+    ///
+    /// # Errors
+    /// Recorded in the graph: no parameters, or a graph that has a train step.
     #[track_caller]
     pub fn minimize(self, loss: Tensor<'_>) {
+        let at = At::here();
         let graph: &Graph = loss.graph();
-        graph.guard(loss);
+        let Some(params) = trained(loss, at) else { return };
         let ty = TensorType::scalar(graph.float());
         let rate = Init::Constant(self.learning_rate);
-        let rate = graph.state("sgd.learning_rate", StateKind::Slot, ty, rate);
-        for param in graph.params() {
+        let rate = graph.declare_root("sgd.learning_rate", StateKind::Slot, ty, rate, at);
+        for param in params {
             graph.write(param, param - rate * loss.grad(param));
         }
     }
+}
+
+/// The parameters that a train step for `loss` changes, with `loss` made the guard; or a recorded error.
+fn trained(loss: Tensor<'_>, at: At) -> Option<Vec<Tensor<'_>>> {
+    let graph = loss.graph();
+    loss.id()?;
+    let params = graph.params();
+    let (message, help) = if ["adam.step", "sgd.learning_rate"].iter().any(|s| graph.has_state(s)) {
+        ("is called on a graph that has a train step", "add losses up and minimize their sum once")
+    } else if params.is_empty() {
+        ("finds no parameters", "declare parameters with `param` or layers before it")
+    } else {
+        graph.guard_at(loss, at);
+        return Some(params);
+    };
+    graph.record(TypeError::new("minimize", at, message, help));
+    None
 }

@@ -245,7 +245,12 @@ impl<'g> Tensor<'g> {
     /// Integer labels as rows of zeros with a one, of the graph's float type; a new last axis of size `classes`.
     #[track_caller]
     pub fn one_hot(self, classes: usize) -> Tensor<'g> {
-        self.apply(Op::OneHot { dtype: self.graph.float(), classes }, At::here())
+        let at = At::here();
+        let Some(id) = self.id else { return self };
+        if !self.fits("one_hot", classes, &[id], at) {
+            return self.graph.poison();
+        }
+        self.apply(Op::OneHot { dtype: self.graph.float(), classes }, at)
     }
 
     /// Rows of `self` picked by integer `indices`.
@@ -367,10 +372,24 @@ impl<'g> Tensor<'g> {
     fn gather_at(self, indices: Tensor<'g>, batch: usize, at: At) -> Tensor<'g> {
         match (self.id, self.graph.own("gather", indices, at)) {
             (Some(table), Some(index)) => {
+                let places = self.expect_ty().shape.dims().get(batch).copied();
+                if !indices.fits("gather", places.unwrap_or(usize::MAX), &[table, index], at) {
+                    return self.graph.poison();
+                }
                 self.graph.push(Op::Gather { batch }, &[table, index], at)
             }
             _ => self.graph.poison(),
         }
+    }
+
+    /// Whether all labels that `self` declares are below `places`; else an error is recorded.
+    fn fits(self, op: &str, places: usize, operands: &[NodeId], at: At) -> bool {
+        let greatest = self.id.and_then(|id| self.graph.greatest(id));
+        let Some(greatest) = greatest.filter(|&g| g >= places as f64) else { return true };
+        let message = format!("has {places} places, but labels go up to {greatest}");
+        let help = format!("name as many classes here as the labels have: {}", greatest + 1.0);
+        self.fail(op, operands, message, help, at);
+        false
     }
 
     pub(crate) fn fail(
