@@ -128,6 +128,114 @@ fn two_inputs_of_one_name() {
 }
 
 #[test]
+fn states_written_twice_and_trained_twice() {
+    let text = graph_errors(|g| {
+        let w = g.param("w", [2], Init::Zeros);
+        g.write(w, w + 1);
+        g.write(w, w + 2.0);
+        let loss = w.square().mean();
+        Adam::new(0.1).minimize(loss);
+        Sgd::new(0.1).minimize(loss);
+    });
+    let firsts: Vec<&str> = text.lines().filter(|l| l.starts_with('`')).collect();
+    let expected = [
+        "`write` goes to a state that has been written",
+        "`write` goes to a state that has been written",
+        "`minimize` is called on a graph that has a train step",
+    ];
+    assert_eq!(firsts, expected, "{text}");
+    assert!(!text.contains("optim.rs"), "{text}");
+
+    let text = graph_errors(|g| Sgd::new(0.1).minimize(g.input("x", [2]).mean()));
+    assert!(text.starts_with("`minimize` finds no parameters\n  at here.rs:"), "{text}");
+    let text = graph_errors(|g| Sgd::new(0.1).minimize(g.param("w", [2], Init::Zeros)));
+    assert!(text.starts_with("`loss` must be one float, not f32[2]\n  at here.rs:"), "{text}");
+}
+
+#[test]
+fn parameters_of_one_name() {
+    let text = graph_errors(|g| {
+        let x = dense("layer", g.input("x", [2, 3]), 3);
+        dense("layer", x, 3);
+    });
+    assert!(
+        text.starts_with("`layer.weight` in layer `layer` is the name of another state"),
+        "{text}"
+    );
+    assert!(text.contains("declare it once and use the tensor twice"), "{text}");
+}
+
+#[test]
+fn labels_of_more_classes_than_places() {
+    let line = line!() + 3;
+    let text = graph_errors(|g| {
+        let labels = g.labels("labels", [2], 5);
+        labels.one_hot(3);
+        g.input("table", [4, 3]).gather(labels);
+        g.input("p", [2, 4]).pick(labels);
+        labels.one_hot(5);
+    });
+    let firsts: Vec<&str> = text.lines().filter(|l| l.starts_with('`')).collect();
+    let expected = [
+        "`one_hot` has 3 places, but labels go up to 4",
+        "`gather` has 4 places, but labels go up to 4",
+        "`gather` has 4 places, but labels go up to 4",
+    ];
+    assert_eq!(firsts, expected, "{text}");
+    assert!(text.contains(&format!("  at here.rs:{line}\n  labels: i32[2]")), "{text}");
+}
+
+#[test]
+fn predictions_without_rows_or_with_other_parameters() {
+    let train = |g: &Graph, rows| {
+        let x = g.input("x", [rows, 4]);
+        let z = dense("dense1", x, 3);
+        let loss = -(g.labels("labels", [rows], 3).one_hot(3) * z.log_softmax(1)).sum(1).mean();
+        g.output("loss", loss);
+        Sgd::new(0.1).minimize(loss);
+    };
+    let (_, data) = small();
+    let fit = Fit { epochs: 1, batch: 5, seed: 0 };
+    let check = |predict: fn(&Graph, usize), expected: &str| {
+        let mut model = Model::new(0, train, predict);
+        model.fit(&data, &fit, |_, _| Ok(Next::Continue)).expect("fits");
+        let text = model.predict(Array2::zeros((2, 4)).view()).expect_err("refused").to_string();
+        assert!(text.contains(expected), "{text}");
+    };
+    check(
+        |g, rows| g.output("p", dense("dense1", g.input("x", [rows, 4]), 3).mean()),
+        "graph output p",
+    );
+    check(
+        |g, rows| g.output("p", dense("dence1", g.input("x", [rows, 4]), 3)),
+        "`dence1.weight` is no parameter of the train graph, which has dense1.weight, dense1.bias",
+    );
+    let mut model = Model::new(0, train, |g, rows| {
+        g.output("p", dense("dense1", g.input("x", [rows, 4]), 3).sum(1).unsqueeze(1));
+    });
+    let text = model.accuracy(&data).expect_err("refused").to_string();
+    assert!(text.starts_with("`accuracy` compares 1 predictions in a row"), "{text}");
+}
+
+#[test]
+fn an_arena_that_no_memory_holds() {
+    let g = Graph::new();
+    let (a, b) = (g.input("x", [1 << 24, 1]), g.input("y", [1, 1 << 24]));
+    g.output("o", (a * b).softmax(1).matmul(b.transpose()).sum(..));
+    let text = Program::compile(&g, &Options::default()).expect_err("refused").to_string();
+    assert!(text.starts_with("intermediate values need "), "{text}");
+    assert!(text.ends_with("use smaller sizes or batches"), "{text}");
+}
+
+#[test]
+fn unwrapping_shows_the_text() {
+    let g = Graph::new();
+    g.output("y", g.input("x", [2, 3]) + g.input("y", [2]));
+    let error = Program::compile(&g, &Options::default()).expect_err("refused");
+    assert_eq!(format!("{error:?}"), error.to_string());
+}
+
+#[test]
 fn sizes_that_no_memory_holds() {
     let text = graph_errors(|g| {
         g.input("x", [usize::MAX, 2]);

@@ -1,7 +1,7 @@
 //! Plan to machine code.
 
 use crate::array::Bytes;
-use crate::check::check;
+use crate::check::{MAX_BYTES, check};
 use crate::emit::{Features, emit};
 use crate::error::JitError;
 use crate::executable::{Entry, Executable, KernelFn, Machine, Source};
@@ -72,10 +72,13 @@ pub struct CompileReport {
 /// Compiles every kernel of a plan.
 ///
 /// # Errors
-/// [`JitError::Unsupported`] and [`JitError::Memory`] say what this machine lacks. The rest are bugs:
+/// [`JitError::Unsupported`], [`JitError::Memory`] and [`JitError::TooLarge`] say what this machine lacks. The rest are bugs:
 /// [`JitError::Plan`] of the scheduler, [`JitError::Internal`] of this crate.
 pub fn compile(plan: &Plan, config: &JitConfig) -> Result<Executable, JitError> {
     let started = Instant::now();
+    if plan.arena_bytes > MAX_BYTES {
+        return Err(JitError::TooLarge { bytes: plan.arena_bytes });
+    }
     check(plan).map_err(JitError::Plan)?;
     let isa = target(config)?;
     let features = Features { fma: has(&isa, "has_fma"), rounds: has(&isa, "has_sse41") };

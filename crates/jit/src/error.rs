@@ -12,6 +12,14 @@ pub enum JitError {
     /// The system gave no memory for code.
     #[error("no memory for machine code: {0}")]
     Memory(String),
+    /// Intermediate values need more bytes than any machine addresses.
+    #[error(
+        "intermediate values need {bytes} bytes, which no memory holds; use smaller sizes or batches"
+    )]
+    TooLarge {
+        /// Bytes of the arena.
+        bytes: usize,
+    },
     /// The plan would read or write outside its buffers, or is otherwise broken: a bug of the scheduler.
     #[error("internal error: the plan is invalid: {0}")]
     Plan(String),
