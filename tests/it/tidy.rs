@@ -128,3 +128,17 @@ fn every_crate_speaks_of_its_licence() {
         }
     }
 }
+
+#[test]
+fn the_page_on_numerics_states_the_bounds_that_are_enforced() {
+    let page = fs::read_to_string(root().join("docs/numerics.md")).expect("the page");
+    for function in eggrad_body::FUNCTIONS {
+        let name = format!("`{}`", function.name);
+        let row =
+            page.lines().find(|l| l.starts_with("| `") && l[..l.len().min(60)].contains(&name));
+        let row = row.unwrap_or_else(|| panic!("docs/numerics.md has no row for {name}"));
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let bounds = (cells[2].parse(), cells[4].parse());
+        assert_eq!(bounds, (Ok(function.f32_ulp), Ok(function.f64_ulp)), "{row}");
+    }
+}
