@@ -2,16 +2,15 @@
 
 use crate::array::Bytes;
 use crate::check::{MAX_BYTES, check};
-use crate::emit::{Features, emit};
+use crate::codegen::{Code, Job, generate};
+use crate::emit::Features;
 use crate::error::JitError;
 use crate::executable::{Entry, Executable, KernelFn, Machine, Source};
-use cranelift_codegen::Context;
 use cranelift_codegen::ir::{AbiParam, types::I64};
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_codegen::settings::{self, Configurable};
-use cranelift_frontend::FunctionBuilderContext;
 use cranelift_jit::{JITBuilder, JITModule};
-use cranelift_module::{FuncId, Module, ModuleError, default_libcall_names};
+use cranelift_module::{Module, ModuleError, default_libcall_names};
 use eggrad_schedule::{ALIGN, KernelKind, Place, Plan};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -36,12 +35,21 @@ pub struct JitConfig {
     pub isa: Isa,
     /// Whether the report holds the text of every function.
     pub listing: bool,
+    /// Threads that make code, at least one; the code is the same for any number.
+    pub threads: usize,
 }
 
 impl Default for JitConfig {
-    /// This processor's instructions; verified in debug builds; no listing.
+    /// This processor's instructions; verified in debug builds; no listing; as many threads as there are cores, but
+    /// no more than 8.
     fn default() -> JitConfig {
-        JitConfig { verifier: cfg!(debug_assertions), isa: Isa::Host, listing: false }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        JitConfig {
+            verifier: cfg!(debug_assertions),
+            isa: Isa::Host,
+            listing: false,
+            threads: cores.min(8),
+        }
     }
 }
 
@@ -82,23 +90,33 @@ pub fn compile(plan: &Plan, config: &JitConfig) -> Result<Executable, JitError> 
     check(plan).map_err(JitError::Plan)?;
     let isa = target(config)?;
     let features = Features { fma: has(&isa, "has_fma"), rounds: has(&isa, "has_sse41") };
-    let mut builder = ModuleBuilder::new(isa, features, config);
     let mut known: HashMap<(&KernelKind, usize), usize> = HashMap::new();
+    let mut distinct: Vec<Job<'_>> = vec![];
     let mut functions = vec![];
     for kernel in &plan.kernels {
-        let next = builder.ids.len();
+        let next = distinct.len();
         let at = *known.entry((&kernel.kind, kernel.args.len())).or_insert(next);
         if at == next {
-            builder.function(&kernel.name, &kernel.kind, kernel.args.len())?;
+            let (name, kind, args) = (&kernel.name, &kernel.kind, kernel.args.len());
+            distinct.push(Job { name, kind, args });
         }
-        builder.report.functions[at].uses += 1;
         functions.push(at);
     }
-    drop(known);
-    let Built { machine, pointers, tables, mut report } = builder.finish()?;
+    let codes = generate(&distinct, &*isa, features, config)?;
+    let (machine, pointers) = place(isa, &distinct, &codes)?;
+    let mut report = CompileReport::default();
+    for (i, (job, code)) in distinct.iter().zip(&codes).enumerate() {
+        report.functions.push(FunctionReport {
+            kernel: job.name.to_string(),
+            uses: functions.iter().filter(|&&at| at == i).count(),
+            code_bytes: code.bytes.len(),
+            time: code.time,
+            listing: code.listing.clone(),
+        });
+    }
 
     let mut constants = Constants::default();
-    let rows: Vec<usize> = tables.iter().map(|table| constants.push(table)).collect();
+    let rows: Vec<usize> = codes.iter().map(|code| constants.push(&code.table)).collect();
     let places = plan.buffers.iter().map(|buffer| match &buffer.place {
         Place::Input(i) => Source::Input(*i),
         Place::Output(i) => Source::Output(*i),
@@ -188,87 +206,35 @@ fn has(isa: &OwnedTargetIsa, name: &str) -> bool {
     flag.is_none_or(|flag| flag.as_bool() == Some(true))
 }
 
-struct ModuleBuilder {
-    machine: Machine,
-    features: Features,
-    listing: bool,
-    context: Context,
-    scratch: FunctionBuilderContext,
-    ids: Vec<FuncId>,
-    tables: Vec<Vec<u8>>,
-    report: CompileReport,
-}
-
-struct Built {
-    machine: Machine,
-    pointers: Vec<KernelFn>,
-    tables: Vec<Vec<u8>>,
-    report: CompileReport,
-}
-
-impl ModuleBuilder {
-    fn new(isa: OwnedTargetIsa, features: Features, config: &JitConfig) -> ModuleBuilder {
-        let module = JITModule::new(JITBuilder::with_isa(isa, default_libcall_names()));
-        let context = module.make_context();
-        ModuleBuilder {
-            machine: Machine::new(module),
-            features,
-            listing: config.listing,
-            context,
-            scratch: FunctionBuilderContext::new(),
-            ids: vec![],
-            tables: vec![],
-            report: CompileReport::default(),
-        }
-    }
-
-    fn function(&mut self, name: &str, kind: &KernelKind, args: usize) -> Result<(), JitError> {
-        let started = Instant::now();
-        let internal = |what: String| JitError::Internal { kernel: name.to_string(), what };
-        let module = self.machine.module();
-        let context = &mut self.context;
-        module.clear_context(context);
-        context.func.signature.params.extend([AbiParam::new(I64); 3]);
-        let config = module.target_config();
-        let table = emit(kind, args, self.features, &mut context.func, &mut self.scratch, config);
-        let mut listing = self.listing.then(|| context.func.display().to_string());
-        context.set_disasm(self.listing);
-        let id = module
-            .declare_anonymous_function(&context.func.signature)
-            .map_err(|e| internal(e.to_string()))?;
-        module.define_function(id, context).map_err(|e| match e {
+/// Puts functions into executable memory.
+fn place(
+    isa: OwnedTargetIsa,
+    jobs: &[Job<'_>],
+    codes: &[Code],
+) -> Result<(Machine, Vec<KernelFn>), JitError> {
+    let mut machine =
+        Machine::new(JITModule::new(JITBuilder::with_isa(isa, default_libcall_names())));
+    let module = machine.module();
+    let mut signature = module.make_signature();
+    signature.params.extend([AbiParam::new(I64); 3]);
+    let mut ids = vec![];
+    for (job, code) in jobs.iter().zip(codes) {
+        let internal = |e: ModuleError| match e {
             ModuleError::Allocation { .. } => JitError::Memory(e.to_string()),
-            e => internal(format!("{e}: {e:?}")),
-        })?;
-        let compiled = context.compiled_code();
-        if let (Some(listing), Some(text)) =
-            (&mut listing, compiled.and_then(|c| c.vcode.as_deref()))
-        {
-            listing.push_str(text);
-        }
-        self.report.functions.push(FunctionReport {
-            kernel: name.to_string(),
-            uses: 0,
-            code_bytes: compiled.map_or(0, |c| c.code_buffer().len()),
-            time: started.elapsed(),
-            listing,
-        });
-        self.ids.push(id);
-        self.tables.push(table);
-        Ok(())
+            e => JitError::Internal { kernel: job.name.to_string(), what: e.to_string() },
+        };
+        let id = module.declare_anonymous_function(&signature).map_err(internal)?;
+        module.define_function_bytes(id, code.alignment, &code.bytes, &[]).map_err(internal)?;
+        ids.push(id);
     }
-
-    fn finish(self) -> Result<Built, JitError> {
-        let ModuleBuilder { mut machine, ids, tables, report, .. } = self;
-        let module = machine.module();
-        module.finalize_definitions().map_err(|e| JitError::Memory(e.to_string()))?;
-        let addresses: Vec<*const u8> =
-            ids.iter().map(|&id| module.get_finalized_function(id)).collect();
-        let pointers = addresses.into_iter().map(|address| {
-            // SAFETY: the address of a finished function that was compiled with this signature and the C calling
-            // convention of the host, in memory that `machine` owns.
-            unsafe { std::mem::transmute::<*const u8, KernelFn>(address) }
-        });
-        Ok(Built { pointers: pointers.collect(), machine, tables, report })
-    }
+    module.finalize_definitions().map_err(|e| JitError::Memory(e.to_string()))?;
+    let addresses: Vec<*const u8> =
+        ids.iter().map(|&id| module.get_finalized_function(id)).collect();
+    let pointers = addresses.into_iter().map(|address| {
+        // SAFETY: the address of a finished function that was compiled with this signature and the C calling
+        // convention of the host, in memory that `machine` owns.
+        unsafe { std::mem::transmute::<*const u8, KernelFn>(address) }
+    });
+    let pointers = pointers.collect();
+    Ok((machine, pointers))
 }

@@ -9,6 +9,7 @@
 
 mod array;
 mod check;
+mod codegen;
 mod compile;
 mod emit;
 mod error;

@@ -9,6 +9,7 @@ use eggrad_jit::{Aligned, ArrayMut, ArrayRef, JitConfig, States, compile};
 use eggrad_schedule::{ScheduleConfig, evaluate, schedule};
 use eggrad_testkit::{Config, RandomGraph, error, near_kink, random_graph};
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 
 fn aligned(tensor: &Tensor) -> Aligned {
     let mut array = Aligned::zeros(&tensor.ty);
@@ -111,5 +112,24 @@ proptest! {
     #[test]
     fn random_graphs_of_f64(case in random_graph(Config::new(DType::F64)), fuse: bool) {
         check(&case, fuse)?;
+    }
+}
+
+/// The same functions, to the letter, whatever the number of threads that made them.
+#[test]
+fn the_number_of_threads_changes_no_code() {
+    let config = Config { steps: 30, ..Config::new(DType::F32) };
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    for _ in 0..5 {
+        let case = random_graph(config).new_tree(&mut runner).expect("a graph").current();
+        let plan = schedule(&case.graph, &ScheduleConfig::default()).expect("schedules");
+        let listings = [1, 2, 7].map(|threads| {
+            let config = JitConfig { threads, listing: true, ..JitConfig::default() };
+            let executable = compile(&plan, &config).expect("compiles");
+            let functions = executable.report().functions.iter();
+            functions.map(|f| (f.kernel.clone(), f.listing.clone())).collect::<Vec<_>>()
+        });
+        assert_eq!(listings[0], listings[1]);
+        assert_eq!(listings[0], listings[2]);
     }
 }

@@ -1,0 +1,113 @@
+//! Kernels to bytes of machine code, several at a time.
+
+use crate::compile::JitConfig;
+use crate::emit::{Features, emit};
+use crate::error::JitError;
+use cranelift_codegen::Context;
+use cranelift_codegen::control::ControlPlane;
+use cranelift_codegen::ir::{AbiParam, types::I64};
+use cranelift_codegen::isa::TargetIsa;
+use cranelift_frontend::FunctionBuilderContext;
+use eggrad_schedule::KernelKind;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// A function to make.
+pub(crate) struct Job<'a> {
+    /// Name of the first kernel that it computes.
+    pub(crate) name: &'a str,
+    pub(crate) kind: &'a KernelKind,
+    /// Number of arguments.
+    pub(crate) args: usize,
+}
+
+/// A function that was made. It refers to nothing but its arguments, so it runs wherever it lies.
+pub(crate) struct Code {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) alignment: u64,
+    /// Constants that its last argument points to.
+    pub(crate) table: Vec<u8>,
+    pub(crate) time: Duration,
+    pub(crate) listing: Option<String>,
+}
+
+/// Makes all functions, on as many threads as the config allows; the result does not depend on their number.
+pub(crate) fn generate(
+    jobs: &[Job<'_>],
+    isa: &dyn TargetIsa,
+    features: Features,
+    config: &JitConfig,
+) -> Result<Vec<Code>, JitError> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut maker = Maker {
+            isa,
+            features,
+            listing: config.listing,
+            context: Context::new(),
+            scratch: FunctionBuilderContext::new(),
+        };
+        let mut made = vec![];
+        loop {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            let Some(job) = jobs.get(i) else { return made };
+            made.push((i, maker.function(job)));
+        }
+    };
+    // A thread costs about as much as a small kernel.
+    let helpers = config.threads.min(jobs.len() / 2).saturating_sub(1);
+    let mut made = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..helpers).map(|_| scope.spawn(work)).collect();
+        let mut made = work();
+        for thread in threads {
+            match thread.join() {
+                Ok(more) => made.extend(more),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        made
+    });
+    made.sort_by_key(|(i, _)| *i);
+    made.into_iter().map(|(_, code)| code).collect()
+}
+
+/// What a thread needs to make functions one after the other.
+struct Maker<'a> {
+    isa: &'a dyn TargetIsa,
+    features: Features,
+    listing: bool,
+    context: Context,
+    scratch: FunctionBuilderContext,
+}
+
+impl Maker<'_> {
+    fn function(&mut self, job: &Job<'_>) -> Result<Code, JitError> {
+        let started = Instant::now();
+        let internal = |what: String| JitError::Internal { kernel: job.name.to_string(), what };
+        let context = &mut self.context;
+        context.clear();
+        context.func.signature.call_conv = self.isa.default_call_conv();
+        context.func.signature.params.extend([AbiParam::new(I64); 3]);
+        let target = self.isa.frontend_config();
+        let table =
+            emit(job.kind, job.args, self.features, &mut context.func, &mut self.scratch, target);
+        let mut listing = self.listing.then(|| context.func.display().to_string());
+        context.set_disasm(self.listing);
+        let code = context
+            .compile(self.isa, &mut ControlPlane::default())
+            .map_err(|e| internal(format!("{:?}", e.inner)))?;
+        if !code.buffer.relocs().is_empty() {
+            return Err(internal("code refers to something outside of it".to_string()));
+        }
+        if let (Some(listing), Some(text)) = (&mut listing, code.vcode.as_deref()) {
+            listing.push_str(text);
+        }
+        Ok(Code {
+            bytes: code.code_buffer().to_vec(),
+            alignment: u64::from(code.buffer.alignment),
+            table,
+            time: started.elapsed(),
+            listing,
+        })
+    }
+}
