@@ -142,3 +142,21 @@ fn the_page_on_numerics_states_the_bounds_that_are_enforced() {
         assert_eq!(bounds, (Ok(function.f32_ulp), Ok(function.f64_ulp)), "{row}");
     }
 }
+
+#[test]
+fn the_page_on_the_text_form_names_every_op() {
+    use eggrad::ir::{BinaryOp, CompareOp, CrossEntropyOp, MarkOp, ReduceOp, SoftmaxOp, UnaryOp};
+    let page = fs::read_to_string(root().join("docs/text-format.md")).expect("the page");
+    let table = page.split("## Ops").nth(1).expect("a section on ops");
+    let words: Vec<&str> = table.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+    let rows = UnaryOp::ALL.iter().map(|op| op.name());
+    let rows = rows.chain(BinaryOp::ALL.iter().map(|op| op.name()));
+    let rows = rows.chain(CompareOp::ALL.iter().map(|op| op.name()));
+    let rows = rows.chain(ReduceOp::ALL.iter().map(|op| op.name()));
+    let rows = rows.chain(SoftmaxOp::ALL.iter().map(|op| op.name()));
+    let rows = rows.chain(CrossEntropyOp::ALL.iter().map(|op| op.name()));
+    let rows = rows.chain(MarkOp::ALL.iter().map(|op| op.name()));
+    for name in rows {
+        assert!(words.contains(&name), "docs/text-format.md lacks `{name}`");
+    }
+}
