@@ -15,6 +15,7 @@ use crate::plan::{
 };
 use eggrad_body::Body;
 use eggrad_ir::{DType, Graph, NodeId, Op, Part, TensorData};
+use petgraph::graph::{DiGraph, NodeIndex};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -26,16 +27,14 @@ pub(crate) struct Task {
     pub(crate) key: usize,
     /// Whether the guard needs it.
     pub(crate) guards: bool,
-    /// Tasks that run before.
-    pub(crate) after: Vec<usize>,
-    /// Tasks that run after.
-    pub(crate) before: Vec<usize>,
 }
 
 /// Everything that stands between groups and the plan.
 pub(crate) struct Assign<'a> {
     pub(crate) groups: &'a Groups<'a>,
     pub(crate) tasks: Vec<Task>,
+    /// Which task must run before which; a node for each task, by its number.
+    pub(crate) precedence: DiGraph<(), ()>,
     /// The task that stores a node.
     pub(crate) maker: BTreeMap<NodeId, usize>,
     /// Arrays that a node is written to besides the one it is read from.
@@ -52,6 +51,7 @@ pub(crate) fn assign(mut lowering: Lowering<'_>, original: &Graph) -> Plan {
     let mut assign = Assign {
         groups,
         tasks: vec![],
+        precedence: DiGraph::new(),
         maker: BTreeMap::new(),
         copies: BTreeMap::new(),
         readers: BTreeMap::new(),
@@ -60,17 +60,10 @@ pub(crate) fn assign(mut lowering: Lowering<'_>, original: &Graph) -> Plan {
     for (index, group) in groups.groups.iter().enumerate() {
         let Some(last) = group.members.last() else { continue };
         let drafts = lowering.lower(index);
-        let task = assign.tasks.len();
+        let task = assign.task(drafts, last.index());
         for &member in &group.members {
             assign.maker.insert(member, task);
         }
-        assign.tasks.push(Task {
-            drafts,
-            key: last.index(),
-            guards: false,
-            after: vec![],
-            before: vec![],
-        });
     }
     assign.depend();
     assign.guard(groups.graph.guard());
@@ -103,11 +96,16 @@ impl Assign<'_> {
         }
     }
 
+    /// A new task, which depends on nothing yet.
+    fn task(&mut self, drafts: Vec<Draft>, key: usize) -> usize {
+        self.tasks.push(Task { drafts, key, guards: false });
+        self.precedence.add_node(()).index()
+    }
+
     /// Has task `first` run before task `then`.
     fn precede(&mut self, first: usize, then: usize) {
-        if first != then && !self.tasks[then].after.contains(&first) {
-            self.tasks[then].after.push(first);
-            self.tasks[first].before.push(then);
+        if first != then {
+            self.precedence.update_edge(NodeIndex::new(first), NodeIndex::new(then), ());
         }
     }
 
@@ -142,8 +140,7 @@ impl Assign<'_> {
         };
         let key = self.groups.graph.nodes().len() + self.tasks.len();
         let drafts = vec![Draft { kernel, args: vec![from, to] }];
-        let task = self.tasks.len();
-        self.tasks.push(Task { drafts, key, guards: false, after: vec![], before: vec![] });
+        let task = self.task(drafts, key);
         if let Arg::Value(id) = from {
             self.reads(task, id);
         }

@@ -3,9 +3,12 @@
 use super::{Assign, uses};
 use crate::lower::Arg;
 use eggrad_ir::{MoveOp, NodeId, Op};
+use petgraph::Direction::Incoming;
+use petgraph::graph::NodeIndex;
+use petgraph::visit::{Dfs, Reversed};
 use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeSet, BinaryHeap};
 
 /// Whether a first kernel fills the whole result and a second one, which reads the operands, goes over it again.
 fn fills_first(op: &Op) -> bool {
@@ -15,12 +18,11 @@ fn fills_first(op: &Op) -> bool {
 impl Assign<'_> {
     /// Marks the tasks that the guard needs.
     pub(super) fn guard(&mut self, guard: Option<NodeId>) {
-        let first = guard.and_then(|g| self.maker.get(&g).copied());
-        let mut stack: Vec<usize> = first.into_iter().collect();
-        while let Some(task) = stack.pop() {
-            if !std::mem::replace(&mut self.tasks[task].guards, true) {
-                stack.extend(self.tasks[task].after.iter().copied());
-            }
+        let Some(&maker) = guard.and_then(|g| self.maker.get(&g)) else { return };
+        let needed = Reversed(&self.precedence);
+        let mut walk = Dfs::new(needed, NodeIndex::new(maker));
+        while let Some(task) = walk.next(needed) {
+            self.tasks[task.index()].guards = true;
         }
     }
 
@@ -149,28 +151,22 @@ impl Assign<'_> {
 
     /// Whether one of `tasks` must run after `first`.
     fn leads_to(&self, first: usize, tasks: &[usize]) -> bool {
-        let mut seen = BTreeSet::from([first]);
-        let mut stack = vec![first];
-        while let Some(next) = stack.pop() {
-            if tasks.contains(&next) {
-                return true;
-            }
-            stack.extend(self.tasks[next].before.iter().filter(|t| seen.insert(**t)));
-        }
-        false
+        let mut walk = Dfs::new(&self.precedence, NodeIndex::new(first));
+        std::iter::from_fn(|| walk.next(&self.precedence)).any(|t| tasks.contains(&t.index()))
     }
 
     /// Tasks in the order they run: what the guard needs first, else as the graph was written.
     pub(super) fn order(&self) -> Vec<usize> {
         let count = self.tasks.len();
-        let mut waiting: Vec<usize> = self.tasks.iter().map(|t| t.after.len()).collect();
+        let before = |t| self.precedence.neighbors_directed(NodeIndex::new(t), Incoming).count();
+        let mut waiting: Vec<usize> = (0..count).map(before).collect();
         let rank = |task: usize| Reverse((!self.tasks[task].guards, self.tasks[task].key, task));
         let ready = (0..count).filter(|&t| waiting[t] == 0);
         let mut heap: BinaryHeap<_> = ready.map(rank).collect();
         let mut order = vec![];
         while let Some(Reverse((_, _, task))) = heap.pop() {
             order.push(task);
-            for &user in &self.tasks[task].before {
+            for user in self.precedence.neighbors(NodeIndex::new(task)).map(NodeIndex::index) {
                 waiting[user] -= 1;
                 if waiting[user] == 0 {
                     heap.push(rank(user));
