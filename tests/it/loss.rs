@@ -169,3 +169,23 @@ fn a_deliberate_clip_stays() {
         assert!((loss - 16.118).abs() < 1e-2, "{how}: {loss}");
     }
 }
+
+/// A fact that holds at the real size but not at the sizes of validation: the graph runs as written, with a note.
+#[test]
+fn a_rewritten_graph_that_is_not_confirmed_is_not_used() {
+    let g = Graph::new();
+    let x = g.input("x", [2, 3]);
+    g.output("y", (x * 0.0 - 1.0).logsumexp(1).relu());
+    let program = std::sync::Arc::new(Program::compile(&g, &Options::default()).expect("compiles"));
+    let mut store = Store::new(0);
+    let mut session = Session::new(&program, &mut store).expect("a session");
+    let mut y = [0.0f32; 2];
+    session
+        .run(&mut store, &[ArrayRef::F32(&[1.0; 6])], &mut [ArrayMut::F32(&mut y)])
+        .expect("runs");
+    let expected = 3f32.ln() - 1.0;
+    assert!(y.iter().all(|y| (y - expected).abs() < 1e-6), "{y:?}");
+    let notes = &program.report().notes;
+    assert!(notes.iter().all(|n| n.starts_with("`y` runs as written")), "{notes:?}");
+    assert_eq!(notes.is_empty(), program.report().rules.contains_key("relu-of-positive"));
+}

@@ -362,6 +362,11 @@ impl<'g> Tensor<'g> {
 
     fn mean_at(self, axes: impl IntoAxes, at: At) -> Tensor<'g> {
         let Some(ty) = self.ty() else { return self };
+        if !ty.dtype.is_float() {
+            let message = format!("takes floats, not {}", ty.dtype.name());
+            let help = "cast first, as in `x.cast(DType::F32)`".to_string();
+            return self.fail("mean", &[self.expect_id()], message, help, at);
+        }
         let list = axes.into_axes();
         let total = self.over("mean", list.clone(), at, |axes| Op::Reduce(ReduceOp::Sum, axes));
         let dtype = ty.dtype;
