@@ -142,3 +142,39 @@ fn many_threads_predict_with_one_program() {
     });
     assert!(results.windows(2).all(|w| w[0] == w[1]));
 }
+
+/// Predictions do not depend on how many rows are asked for at once, nor is every number of rows compiled.
+#[test]
+fn any_number_of_rows_predicts_the_same_bits() {
+    let mut model = network::model(2, &Options::default());
+    let (_, test) = network::data().expect("the data");
+    let columns = test.columns();
+    let mut predict = |from: usize, rows: usize| -> Vec<u32> {
+        let features = &test.features()[from * columns..][..rows * columns];
+        let features = ndarray::ArrayView2::from_shape((rows, columns), features).expect("rows");
+        let found = model.predict(features).expect("predicts");
+        assert_eq!(found.dim(), (rows, 10));
+        found.iter().map(|p| p.to_bits()).collect()
+    };
+    let single: Vec<Vec<u32>> = (0..300).map(|row| predict(row, 1)).collect();
+    for rows in [0, 1, 2, 3, 7, 31, 64, 65, 255, 256, 257, 300] {
+        assert_eq!(predict(0, rows), single[..rows].concat(), "{rows} rows");
+    }
+    let text = format!("{model:?}");
+    let sizes = text.split("predict [").nth(1).and_then(|t| t.split(']').next()).expect("sizes");
+    let mut sizes: Vec<usize> = sizes.split(", ").map(|n| n.parse().expect("a size")).collect();
+    sizes.sort_unstable();
+    assert_eq!(sizes, [1, 2, 4, 8, 32, 64, 128, 256]);
+}
+
+#[test]
+fn rows_that_meet_are_predicted_at_once() {
+    let write = |g: &Graph, rows: usize| {
+        let x = g.input("x", [rows, 2]);
+        g.output("y", x - x.mean_over(0));
+    };
+    let mut model = Model::new(0, |_, _| (), write);
+    let features = ndarray::Array2::from_shape_fn((300, 2), |(i, j)| (i * 2 + j) as f32);
+    let found = model.predict(features.view()).expect("predicts");
+    assert_eq!((found[[0, 0]], found[[299, 1]]), (-299.0, 299.0));
+}

@@ -73,6 +73,7 @@ mod model;
 mod pipeline;
 mod program;
 mod report;
+mod rows;
 mod stage;
 mod store;
 

@@ -6,7 +6,7 @@ use crate::pipeline::Options;
 use crate::program::{Program, Session};
 use crate::report::Report;
 use crate::store::Store;
-use eggrad_ir::{At, DType, Operand, StateKind, TensorType, TypeError};
+use eggrad_ir::{self as ir, At, DType, Operand, StateKind, TensorType, TypeError};
 use eggrad_jit::{ArrayMut, ArrayRef};
 use eggrad_nn::Graph;
 use ndarray::{Array2, ArrayView2};
@@ -17,9 +17,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// Compiled batch sizes kept for each graph; the one unused for longest goes first.
-const KEPT: usize = 8;
+const KEPT: usize = 12;
 
-/// Rows that `predict` computes at a time.
+/// Rows that `predict` computes at a time; a power of two.
 const PREDICT_ROWS: usize = 256;
 
 /// Writes a graph for batches of the given number of rows.
@@ -210,67 +210,52 @@ impl Model {
         Ok(history)
     }
 
-    /// First output of the prediction graph for each row of `features`.
+    /// Output of the prediction graph for each row of `features`.
+    ///
+    /// Where rows stay apart, they are computed some hundred at a time and the last ones padded, so that few sizes are
+    /// compiled; where they meet, as in a mean over the batch, all at once.
     ///
     /// # Errors
-    /// When the columns do not fit the graph.
+    /// When the columns do not fit the graph, or it has other inputs and outputs than [`Model`] says.
     #[track_caller]
     pub fn predict(&mut self, features: ArrayView2<'_, f32>) -> Result<Array2<f32>, Error> {
         let at = At::here();
         let (rows, columns) = features.dim();
         let standard = features.as_standard_layout();
         let flat = standard.as_slice().unwrap_or(&[]);
+        let size = |rows: usize| rows.clamp(1, PREDICT_ROWS).next_power_of_two();
+        let first = self.predict.session(size(rows), &mut self.store)?;
+        let apart = first.program().rows_stay_apart();
+
         let mut results: Vec<f32> = vec![];
         let mut begin = 0;
         // Also without rows the graph says how wide a row of results is.
         let width = loop {
-            let count = (rows - begin).min(PREDICT_ROWS);
-            let session = self.predict.session(count.max(1), &mut self.store)?;
+            let size = if apart { size(rows - begin) } else { rows.max(1) };
+            let session = self.predict.session(size, &mut self.store)?;
             let plan = session.program().executable().plan();
             let fits = plan.inputs.len() == 1
                 && plan.inputs[0].ty.dtype == DType::F32
-                && plan.inputs[0].ty.shape.dims() == [count.max(1), columns]
+                && plan.inputs[0].ty.shape.dims() == [size, columns]
                 && plan.outputs.len() == 1
                 && plan.outputs[0].ty.dtype == DType::F32
-                && plan.outputs[0].ty.shape.dims().first() == Some(&count.max(1));
+                && plan.outputs[0].ty.shape.dims().first() == Some(&size);
             if !fits {
-                let graph = session.program().graph();
-                let inputs = graph.inputs().iter().map(|i| ("input", &i.name, i.node, i.at));
-                let outputs = graph
-                    .outputs()
-                    .iter()
-                    .map(|o| ("output", &o.name, o.node, graph.node(o.node).at));
-                let mut error = TypeError::new(
-                    "predict",
-                    at,
-                    "needs a graph with one f32 input of rows and one f32 output of as many rows",
-                    "pass features with the columns of the graph's input, and keep the axis of rows",
-                );
-                error.operands = vec![Operand {
-                    name: "features".into(),
-                    ty: TensorType::new(DType::F32, [rows, columns]),
-                    at: At::Unknown,
-                }];
-                error.operands.extend(inputs.chain(outputs).map(|(what, name, node, at)| {
-                    Operand { name: format!("graph {what} {name}"), ty: graph.ty(node).clone(), at }
-                }));
-                return Err(error.into());
+                let given = TensorType::new(DType::F32, [rows, columns]);
+                return Err(predict_error(session.program().graph(), given, at).into());
             }
-            let elements = plan.outputs[0].ty.shape.elements();
-            let width = elements / count.max(1);
-            if count == 0 {
-                break width;
+            let width = plan.outputs[0].ty.shape.elements() / size;
+            let count = (rows - begin).min(size);
+            if count > 0 {
+                let mut batch = flat[begin * columns..][..count * columns].to_vec();
+                batch.resize(size * columns, 0.0);
+                results.resize((begin + size) * width, 0.0);
+                let outputs = &mut [ArrayMut::F32(&mut results[begin * width..])];
+                session.run_shared_at(&self.store, &[ArrayRef::F32(&batch)], outputs, at)?;
             }
-            let start = results.len();
-            results.resize(start + elements, 0.0);
-            session.run_shared_at(
-                &self.store,
-                &[ArrayRef::F32(&flat[begin * columns..][..count * columns])],
-                &mut [ArrayMut::F32(&mut results[start..])],
-                at,
-            )?;
             begin += count;
             if begin == rows {
+                results.truncate(rows * width);
                 break width;
             }
         };
@@ -343,6 +328,26 @@ impl Model {
         }
         Ok(())
     }
+}
+
+/// What is wrong with predicting on features of type `given` by `graph`.
+fn predict_error(graph: &ir::Graph, given: TensorType, at: At) -> TypeError {
+    let mut error = TypeError::new(
+        "predict",
+        at,
+        "needs a graph with one f32 input of rows and one f32 output of as many rows",
+        "pass features with the columns of the graph's input, and keep the axis of rows",
+    );
+    let operand = |name: String, ty, at| Operand { name, ty, at };
+    let node = |what: &str, name: &str, id, at| {
+        operand(format!("graph {what} {name}"), graph.ty(id).clone(), at)
+    };
+    let inputs = graph.inputs().iter().map(|i| node("input", &i.name, i.node, i.at));
+    let outputs =
+        graph.outputs().iter().map(|o| node("output", &o.name, o.node, graph.node(o.node).at));
+    error.operands.push(operand("features".into(), given, At::Unknown));
+    error.operands.extend(inputs.chain(outputs));
+    error
 }
 
 fn data_error(op: &str, at: At, message: String, help: String, data: &Dataset) -> TypeError {
