@@ -82,9 +82,26 @@ pub(crate) fn choose(
     let Some(choice) = ends.reduce(better) else {
         panic!("internal error: extraction has no place to start from")
     };
-    let danger = |&root: &usize| classes.total(&choice, &[root]).1.danger;
-    let dangers = classes.roots.iter().map(danger);
-    let verbatim = dangers.zip(&before.dangers).map(|(now, before)| now > *before).collect();
+    // Facts learnt while saturating judge the input too: they can show a danger that nothing told of before.
+    let danger_of = |choice: &Choice, root: usize| classes.total(choice, &[root]).1.danger;
+    let mut before = before;
+    before.total.danger = before.total.danger.max(price(&written_choice).danger);
+    for (danger, &root) in before.dangers.iter_mut().zip(&classes.roots) {
+        *danger = (*danger).max(danger_of(&written_choice, root));
+    }
+    let chosen = classes.roots.iter().map(|&root| danger_of(&choice, root));
+    let mut verbatim: Vec<bool> =
+        chosen.zip(&before.dangers).map(|(now, before)| now > *before).collect();
+    // Forms of both kinds share less: together they may be more dangerous than either alone.
+    let among = |copied: bool| -> Vec<usize> {
+        let roots = classes.roots.iter().zip(&verbatim);
+        roots.filter(|(_, v)| **v == copied).map(|(root, _)| *root).collect()
+    };
+    let mut together = classes.total(&choice, &among(false)).1;
+    together.add(classes.total(&written_choice, &among(true)).1, 1);
+    if together.danger > before.total.danger {
+        verbatim.fill(true);
+    }
     let mut hints: HashMap<Id, Hint> = HashMap::new();
     for (_, id, node) in written {
         let hint = hints.entry(egraph.find(*id)).or_default();
