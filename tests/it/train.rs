@@ -178,3 +178,13 @@ fn rows_that_meet_are_predicted_at_once() {
     let found = model.predict(features.view()).expect("predicts");
     assert_eq!((found[[0, 0]], found[[299, 1]]), (-299.0, 299.0));
 }
+
+#[test]
+fn a_number_of_rows_in_the_formula_is_the_one_asked_for() {
+    let write = |g: &Graph, rows: usize| g.output("y", g.input("x", [rows, 1]) / rows as f64);
+    let mut model = Model::new(0, |_, _| (), write);
+    for rows in [3, 300] {
+        let found = model.predict(ndarray::Array2::ones((rows, 1)).view()).expect("predicts");
+        assert!(found.iter().all(|y| *y == 1.0 / rows as f32), "{found}");
+    }
+}

@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::pipeline::Options;
 use crate::program::{Program, Session};
 use crate::report::Report;
+use crate::rows::stay_apart;
 use crate::store::Store;
 use eggrad_ir::{self as ir, At, DType, Operand, StateKind, TensorType, TypeError};
 use eggrad_jit::{ArrayMut, ArrayRef};
@@ -46,6 +47,8 @@ struct Compiled {
     write: Write,
     options: Options,
     sessions: Vec<(usize, Session)>,
+    /// Whether rows stay apart; `None` until somebody asked.
+    apart: Option<bool>,
 }
 
 /// How to train.
@@ -106,8 +109,13 @@ impl Model {
         train: impl Fn(&Graph, usize) + Send + 'static,
         predict: impl Fn(&Graph, usize) + Send + 'static,
     ) -> Model {
-        let compiled =
-            |name, write| Compiled { name, write, options: Options::default(), sessions: vec![] };
+        let compiled = |name, write| Compiled {
+            name,
+            write,
+            options: Options::default(),
+            sessions: vec![],
+            apart: None,
+        };
         Model {
             store: Store::new(seed),
             train: compiled("train", Box::new(train)),
@@ -224,8 +232,8 @@ impl Model {
         let standard = features.as_standard_layout();
         let flat = standard.as_slice().unwrap_or(&[]);
         let size = |rows: usize| rows.clamp(1, PREDICT_ROWS).next_power_of_two();
-        let first = self.predict.session(size(rows), &mut self.store)?;
-        let apart = first.program().rows_stay_apart();
+        let write = &self.predict.write;
+        let apart = *self.predict.apart.get_or_insert_with(|| stay_apart(write));
 
         let mut results: Vec<f32> = vec![];
         let mut begin = 0;

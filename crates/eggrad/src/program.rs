@@ -4,7 +4,6 @@ use crate::error::Error;
 use crate::explain::explain;
 use crate::pipeline::{Options, compile};
 use crate::report::Report;
-use crate::rows::stay_apart;
 use crate::store::Store;
 use eggrad_ir::{At, Graph, StateDecl, TypeError};
 use eggrad_jit::{ArrayMut, ArrayRef, Executable, RunError, SharedStates, States, Workspace};
@@ -19,7 +18,6 @@ pub struct Program {
     /// What was scheduled; to explain a run that failed.
     graph: Graph,
     inits: Vec<Init>,
-    rows_stay_apart: bool,
 }
 
 impl Program {
@@ -30,8 +28,7 @@ impl Program {
     pub fn compile(graph: &eggrad_nn::Graph, options: &Options) -> Result<Program, Error> {
         let built = graph.build()?;
         let (executable, graph, report) = compile(&built.graph, options)?;
-        let rows_stay_apart = stay_apart(&built.graph);
-        Ok(Program { executable, report, graph, inits: built.inits, rows_stay_apart })
+        Ok(Program { executable, report, graph, inits: built.inits })
     }
 
     /// What the compile did.
@@ -42,11 +39,6 @@ impl Program {
     /// The graph that was scheduled: differentiated and optimised.
     pub fn graph(&self) -> &Graph {
         &self.graph
-    }
-
-    /// Whether each row of the outputs depends on the same row of the inputs alone, axis 0 being the rows.
-    pub(crate) fn rows_stay_apart(&self) -> bool {
-        self.rows_stay_apart
     }
 
     /// The machine code and its plan.

@@ -11,8 +11,6 @@ pub struct StageReport {
     pub name: &'static str,
     /// Wall time in microseconds.
     pub micros: f64,
-    /// Whether its result reads differently from what came before.
-    pub changed: bool,
 }
 
 /// What a compile did, from graph to executable.

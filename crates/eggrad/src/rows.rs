@@ -1,144 +1,145 @@
-//! Whether the rows of a batch stay apart, so that a smaller batch can be padded to a larger one.
+//! Whether the rows of a batch stay apart, so that a batch can be padded, or cut into smaller ones.
 
-use eggrad_ir::{DotAxes, Graph, MoveOp, Op};
+use eggrad_ir::{Graph, MoveOp, Node, Op, Output, Shape};
+use eggrad_nn::Graph as Writer;
 
-/// Whether each row of every output depends on the same row of the inputs alone, and not on how many rows there are.
-/// The rows are axis 0 of every input and output.
-pub(crate) fn stay_apart(graph: &Graph) -> bool {
-    let mut axes: Vec<Option<usize>> = vec![];
-    for node in graph.nodes() {
-        let args: Vec<Option<usize>> = node.inputs.iter().map(|i| axes[i.index()]).collect();
-        let ranks: Vec<usize> = node.inputs.iter().map(|i| graph.ty(*i).rank()).collect();
-        let kept = |i: usize| graph.ty(node.inputs[i]).shape.dims();
-        let axis = match (&node.op, args.first().copied().flatten()) {
-            (Op::Move(MoveOp::Reshape(to)), Some(0)) => {
-                (to.dims().first() == kept(0).first()).then_some(Some(0))
-            }
-            (Op::Move(MoveOp::Slice { start, step, size }), Some(a)) => {
-                let whole = start[a] == 0 && step[a] == 1 && size[a] == kept(0)[a];
-                whole.then_some(Some(a))
-            }
-            (Op::Move(MoveOp::Pad { start, step, size, .. }), Some(a)) => {
-                let whole = start[a] == 0 && step[a] == 1 && size[a] == kept(0)[a];
-                whole.then_some(Some(a))
-            }
-            _ => row_axis(&node.op, &args, &ranks),
-        };
-        match axis {
-            Some(axis) => axes.push(axis),
-            None => return false,
-        }
-    }
-    graph.outputs().iter().all(|o| axes[o.node.index()].is_none_or(|axis| axis == 0))
+/// Two numbers of rows that no other size is likely to be.
+const SIZES: [usize; 2] = [7, 11];
+
+/// Whether each row of what `write` makes for a number of rows depends on the same row of the inputs alone: not on
+/// other rows, on its place among them, or on how many there are. Outputs have their rows in axis 0.
+///
+/// The graph is written for two numbers of rows; the axis in which a node's two shapes differ holds its rows.
+pub(crate) fn stay_apart(write: &dyn Fn(&Writer, usize)) -> bool {
+    let graphs = SIZES.map(|rows| {
+        let writer = Writer::new();
+        write(&writer, rows);
+        writer.build().map(|built| built.graph)
+    });
+    // A graph that cannot be written for these sizes says so where it is compiled.
+    let [Ok(one), Ok(two)] = graphs else { return false };
+    let outer = |(a, b): (&Output, &Output)| {
+        differing(&one.ty(a.node).shape, &two.ty(b.node).shape).as_deref() == Some(&[0])
+    };
+    one.nodes().len() == two.nodes().len()
+        && one.outputs().iter().zip(two.outputs()).all(outer)
+        && one.nodes().iter().zip(two.nodes()).all(|(a, b)| node_keeps_apart(&one, a, &two, b))
 }
 
-/// The axis of the result that holds the rows, if any; `None` where rows meet.
-fn row_axis(op: &Op, args: &[Option<usize>], ranks: &[usize]) -> Option<Option<usize>> {
-    let mut with_rows = args.iter().flatten();
-    let first = with_rows.next().copied();
-    match op {
-        Op::Input(_) => Some(Some(0)),
-        // A tensor written for a number of rows may differ for another.
-        Op::Data(data) => data.shape.dims().is_empty().then_some(None),
-        Op::State(_) | Op::Const(..) | Op::Iota { .. } => Some(None),
+/// The axes in which two shapes of one rank differ, or `None` when the ranks do.
+fn differing(one: &Shape, two: &Shape) -> Option<Vec<usize>> {
+    let axes =
+        (0..one.rank()).filter(|&a| one.dims()[a] != two.dims().get(a).copied().unwrap_or(0));
+    (one.rank() == two.rank()).then(|| axes.collect())
+}
+
+fn node_keeps_apart(one: &Graph, a: &Node, two: &Graph, b: &Node) -> bool {
+    let rows = match differing(&a.ty.shape, &b.ty.shape).as_deref() {
+        Some([]) => None,
+        Some([axis]) => Some(*axis),
+        Some(_) | None => return false,
+    };
+    if a.inputs != b.inputs || a.op.name() != b.op.name() {
+        return false;
+    }
+    // Operands came before and have at most one axis of rows each.
+    let operands: Vec<Option<usize>> = a
+        .inputs
+        .iter()
+        .map(|&i| differing(&one.ty(i).shape, &two.ty(i).shape).and_then(|d| d.first().copied()))
+        .collect();
+    let over = |axes: &[usize]| operands.iter().flatten().any(|axis| axes.contains(axis));
+    match &a.op {
+        Op::Input(_) => rows == Some(0),
+        Op::State(_) => rows.is_none(),
+        Op::Const(..) | Op::Data(_) => a.op == b.op,
+        // A count along the rows begins anew in each batch.
+        Op::Iota { axis, .. } => rows != Some(*axis),
+        Op::Size { axes, .. }
+        | Op::Reduce(_, axes)
+        | Op::Softmax(_, axes)
+        | Op::CrossEntropy(_, axes) => !over(axes) && a.op == b.op,
         Op::Unary(_)
         | Op::Binary(_)
         | Op::Compare(_)
         | Op::Select
         | Op::Cast(_)
         | Op::Mark(_)
-        | Op::OneHot { .. } => with_rows.all(|a| Some(*a) == first).then_some(first),
-        Op::Size { axes, .. } => (!first.is_some_and(|a| axes.contains(&a))).then_some(None),
-        Op::Move(op) => match (op, first) {
-            (_, None) => Some(None),
-            (MoveOp::Transpose(perm), Some(a)) => Some(perm.iter().position(|&p| p == a)),
-            (MoveOp::Broadcast { axes, .. }, Some(a)) => Some(Some(axes[a])),
-            (MoveOp::Reshape(_) | MoveOp::Slice { .. } | MoveOp::Pad { .. }, Some(_)) => None,
-        },
-        Op::Reduce(_, axes) => {
-            let before = |a: usize| axes.iter().filter(|&&x| x < a).count();
-            let apart = !first.is_some_and(|a| axes.contains(&a));
-            apart.then_some(first.map(|a| a - before(a)))
+        | Op::OneHot { .. } => a.op == b.op,
+        Op::Dot(axes) => {
+            let side = |i: usize, at: usize| operands[i] == Some(at);
+            let summed = axes.contract.iter().any(|&(l, r)| side(0, l) || side(1, r));
+            !summed && a.op == b.op
         }
-        Op::Softmax(_, axes) => (!first.is_some_and(|a| axes.contains(&a))).then_some(first),
-        Op::CrossEntropy(op, axes) => {
-            let same = with_rows.all(|a| Some(*a) == first);
-            let apart = same && !first.is_some_and(|a| axes.contains(&a));
-            let before = |a: usize| axes.iter().filter(|&&x| x < a).count();
-            apart.then_some(first.map(|a| match op {
-                eggrad_ir::CrossEntropyOp::Value => a - before(a),
-                eggrad_ir::CrossEntropyOp::Residual => a,
-            }))
-        }
-        Op::Dot(axes) => dot_axis(axes, args[0], args[1], ranks),
-        // Result axes are those of the indices, then the rest of the table.
-        Op::Gather { batch } => match (args[0], args[1]) {
-            (None, index) => Some(index),
-            (Some(t), Some(i)) => (t == i && t < *batch).then_some(Some(i)),
-            (Some(_), None) => None,
-        },
-        Op::ScatterAdd { .. } | Op::Grad => first.is_none().then_some(None),
+        Op::Move(op) => moves_keep_apart(op, one.ty(a.inputs[0]).shape.dims(), operands[0], rows),
+        // Rows among the places to pick from would meet.
+        Op::Gather { batch } => operands[0] != Some(*batch) && a.op == b.op,
+        Op::ScatterAdd { .. } | Op::Grad => operands.iter().all(Option::is_none) && a.op == b.op,
     }
 }
 
-/// As [`row_axis`], for a contraction.
-fn dot_axis(
-    axes: &DotAxes,
-    left: Option<usize>,
-    right: Option<usize>,
-    ranks: &[usize],
-) -> Option<Option<usize>> {
-    let batch = axes.batch.iter().position(|&(l, r)| Some(l) == left || Some(r) == right);
-    if let Some(at) = batch {
-        let (l, r) = axes.batch[at];
-        // Rows on one side alone would meet a fixed number of places on the other.
-        return (left == Some(l) && right == Some(r)).then_some(Some(at));
-    }
-    let (free_left, free_right) = (axes.free_left(ranks[0]), axes.free_right(ranks[1]));
-    let at = axes.batch.len();
-    match (left, right) {
-        (None, None) => Some(None),
-        (Some(l), None) => free_left.iter().position(|&a| a == l).map(|i| Some(at + i)),
-        (None, Some(r)) => {
-            free_right.iter().position(|&a| a == r).map(|i| Some(at + free_left.len() + i))
+/// As [`node_keeps_apart`], for a move of an operand of sizes `dims` with rows in axis `from`, to rows in axis `to`.
+fn moves_keep_apart(op: &MoveOp, dims: &[usize], from: Option<usize>, to: Option<usize>) -> bool {
+    let Some(from) = from else { return true };
+    let Some(to) = to else { return false };
+    let whole = |start: &[usize], step: &[usize], size: &[usize]| {
+        start[from] == 0 && step[from] == 1 && size[from] == dims[from]
+    };
+    match op {
+        MoveOp::Reshape(shape) => {
+            let before = |dims: &[usize], axis: usize| dims[..axis].iter().product::<usize>();
+            before(dims, from) == before(shape.dims(), to) && dims[from] == shape.dims()[to]
         }
-        (Some(_), Some(_)) => None,
+        MoveOp::Transpose(_) | MoveOp::Broadcast { .. } => true,
+        MoveOp::Slice { start, step, size } | MoveOp::Pad { start, step, size, .. } => {
+            whole(start, step, size)
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use eggrad_nn::{Graph as Writer, Init, Tensor, dense};
+    use eggrad_nn::{Init, Tensor, dense};
 
-    fn apart(write: impl for<'g> Fn(Tensor<'g>) -> Tensor<'g>) -> bool {
-        let g = Writer::new();
-        g.output("y", write(g.input("x", [8, 4])));
-        stay_apart(&g.build().expect("a valid graph").graph)
+    /// Whether rows stay apart in what `work` makes of a batch `[rows, 4]`.
+    fn apart(work: impl for<'g> Fn(Tensor<'g>, usize) -> Tensor<'g>) -> bool {
+        stay_apart(&|g, rows| g.output("y", work(g.input("x", [rows, 4]), rows)))
     }
 
     #[test]
     fn work_within_rows() {
-        assert!(apart(|x| dense("d", x, 3).relu().softmax(1)));
-        assert!(apart(|x| x.sum(1).exp()));
-        assert!(apart(|x| x.reshape([8, 2, 2]).sum(2) - x.slice(1, 1..3)));
-        assert!(apart(|x| x.transpose().log().transpose()));
-        assert!(apart(|x| x.reshape([8, 1, 4]).matmul(x.reshape([8, 4, 1]))));
-        assert!(apart(|x| x.argmax(1).one_hot(4)));
-        assert!(apart(|x| x - x.mean_over(1).unsqueeze(1)));
-        assert!(apart(|x| x.pad(1, 1, 1, 0.0).logsumexp(1)));
+        assert!(apart(|x, _| dense("d", x, 3).relu().softmax(1)));
+        assert!(apart(|x, _| x.sum(1).exp()));
+        assert!(apart(|x, n| x.reshape([n, 2, 2]).sum(2) - x.slice(1, 1..3)));
+        assert!(apart(|x, _| x.transpose().log().transpose()));
+        assert!(apart(|x, n| x.reshape([n, 1, 4]).matmul(x.reshape([n, 4, 1]))));
+        assert!(apart(|x, _| x.argmax(1).one_hot(4)));
+        assert!(apart(|x, _| x - x.mean_over(1).unsqueeze(1)));
+        assert!(apart(|x, _| x.pad(1, 1, 1, 0.0).logsumexp(1)));
     }
 
     #[test]
     fn work_across_rows() {
-        assert!(!apart(|x| x - x.mean_over(0)));
-        assert!(!apart(|x| x.softmax(0)));
-        assert!(!apart(|x| x.matmul(x.transpose())));
-        assert!(!apart(|x| x.transpose()));
-        assert!(!apart(|x| x.reshape([4, 8])));
-        assert!(!apart(|x| x.flip(0)));
-        assert!(!apart(|x| x.cumsum(0)));
-        assert!(!apart(|x| x.slice(0, 0..4)));
-        assert!(!apart(|x| x.graph().param("w", [8, 8], Init::GlorotUniform).matmul(x)));
+        assert!(!apart(|x, _| x - x.mean_over(0)));
+        assert!(!apart(|x, _| x.softmax(0)));
+        assert!(!apart(|x, _| x.matmul(x.transpose())));
+        assert!(!apart(|x, _| x.transpose()));
+        assert!(!apart(|x, n| x.reshape([4, n])));
+        assert!(!apart(|x, _| x.flip(0)));
+        assert!(!apart(|x, _| x.cumsum(0)));
+        assert!(!apart(|x, _| x.slice(0, 0..4)));
+        assert!(!apart(|x, n| x.graph().param("w", [n, n], Init::GlorotUniform).matmul(x)));
+    }
+
+    #[test]
+    fn how_many_rows_there_are_and_where_one_is() {
+        assert!(!apart(|x, n| x / n as f64));
+        // Positions of the rows: how often a one has come so far.
+        assert!(!apart(|x, n| { x + x.graph().constant(1.0).broadcast_to([n, 4]).cumsum(0) }));
+        assert!(!apart(|x, n| {
+            let ones = x.graph().constant(1.0).broadcast_to([n, 4]);
+            x - ones.sum(0)
+        }));
     }
 }

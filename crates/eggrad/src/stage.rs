@@ -24,7 +24,7 @@ impl Stages {
         let start = Instant::now();
         let result = work();
         let micros = start.elapsed().as_secs_f64() * 1e6;
-        self.report.stages.push(StageReport { name, micros, changed: true });
+        self.report.stages.push(StageReport { name, micros });
         result
     }
 
@@ -38,7 +38,7 @@ impl Stages {
         let graph = work()?;
         let errors = verify(&graph);
         let micros = start.elapsed().as_secs_f64() * 1e6;
-        self.report.stages.push(StageReport { name, micros, changed: true });
+        self.report.stages.push(StageReport { name, micros });
         if !errors.is_empty() {
             let errors = eggrad_ir::TypeErrors(errors);
             panic!("internal error: stage `{name}` broke the graph\n{errors}\n{graph}");
@@ -57,9 +57,6 @@ impl Stages {
     ) -> Result<(), Error> {
         let Some(folder) = self.dump.clone() else { return Ok(()) };
         let unchanged = self.last == text;
-        if let Some(stage) = self.report.stages.last_mut() {
-            stage.changed = !unchanged;
-        }
         let number = self.report.files.len() / 2 + 1;
         let title = if unchanged {
             format!("{number} {name} (unchanged)")

@@ -19,7 +19,7 @@ pub fn dense<'g>(name: &str, x: Tensor<'g>, units: usize) -> Tensor<'g> {
 #[track_caller]
 pub fn dense_with<'g>(name: &str, x: Tensor<'g>, units: usize, init: Init) -> Tensor<'g> {
     let graph: &'g Graph = x.graph();
-    // Closures do not inherit `#[track_caller]`, so the layer is entered and left around straight code.
+    // Closures do not inherit `#[track_caller]`: the caller's line is taken outside of them.
     let at = eggrad_ir::At::here();
     let Some(ty) = x.ty() else { return x };
     let Some(&inputs) = ty.shape.dims().last() else {
