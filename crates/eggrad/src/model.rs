@@ -14,6 +14,7 @@ use ndarray::{Array2, ArrayView2};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -255,8 +256,10 @@ impl Model {
             let width = plan.outputs[0].ty.shape.elements() / size;
             let count = (rows - begin).min(size);
             if count > 0 {
-                let mut batch = flat[begin * columns..][..count * columns].to_vec();
-                batch.resize(size * columns, 0.0);
+                let mut batch = Cow::Borrowed(&flat[begin * columns..][..count * columns]);
+                if count < size {
+                    batch.to_mut().resize(size * columns, 0.0);
+                }
                 results.resize((begin + size) * width, 0.0);
                 let outputs = &mut [ArrayMut::F32(&mut results[begin * width..])];
                 session.run_shared_at(&self.store, &[ArrayRef::F32(&batch)], outputs, at)?;
