@@ -82,7 +82,6 @@ impl fmt::Display for RuleError {
 pub(crate) struct Rule {
     pub(crate) name: String,
     pub(crate) class: RuleClass,
-    #[cfg_attr(not(test), expect(dead_code, reason = "the check of rules draws terms from it"))]
     pub(crate) left: Expr,
     /// What becomes equal to `right`, when that is not the left side.
     pub(crate) equal: Option<Expr>,

@@ -1,7 +1,9 @@
 //! Applies rules round after round until nothing changes or a limit is met.
 
 use crate::facts::Egraph;
+use crate::normal::{Forms, unite};
 use crate::optimize::{Limits, Semantics};
+use crate::pairs::Pairs;
 use crate::report::Stop;
 use crate::rules::Rule;
 use egg::Searcher;
@@ -27,6 +29,7 @@ pub(crate) fn saturate(
     let mut counts = BTreeMap::new();
     let mut iterations = 0;
     let rules: Vec<&Rule> = rules.iter().filter(|r| semantics.allows(r.class)).collect();
+    let mut pairs = Pairs::of(rules.iter().copied());
     let stop = 'rounds: loop {
         if iterations == limits.iterations {
             break Stop::Iterations;
@@ -55,6 +58,12 @@ pub(crate) fn saturate(
                 break 'rounds Stop::Nodes { rule: rule.name.clone() };
             }
         }
+        egraph.rebuild();
+        let forms = Forms::of(egraph);
+        changed |= unite(egraph, &forms) > 0;
+        egraph.rebuild();
+        let forms = Forms::of(egraph);
+        changed |= pairs.extend(egraph, &forms) > 0;
         egraph.rebuild();
         if !changed && size == (egraph.total_size(), egraph.number_of_classes()) {
             break Stop::Saturated;
