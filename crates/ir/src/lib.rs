@@ -10,8 +10,11 @@
 //! ([`Op::Grad`]) until differentiation resolves it.
 #![forbid(unsafe_code)]
 
+mod apply;
+mod close;
 mod dot;
 mod error;
+mod function;
 mod graph;
 mod infer;
 mod make;
@@ -21,13 +24,15 @@ mod text;
 mod types;
 mod verify;
 
+pub use apply::{inline, map_functions, rebuild};
 pub use dot::{Cluster, Part, parts, to_dot};
 pub use error::{Operand, TypeError, TypeErrors};
-pub use graph::{Builder, Graph, InputDecl, Node, NodeId, Output, StateDecl, StateKind};
+pub use function::{Function, MAX_DEPTH};
+pub use graph::{Builder, Graph, InputDecl, Layer, Node, NodeId, Output, StateDecl, StateKind};
 pub use make::broadcast_shape;
 pub use op::{
     BinaryOp, CompareOp, CrossEntropyOp, Domain, DotAxes, MarkOp, MoveOp, Op, Reads, ReduceOp,
-    SoftmaxOp, TensorData, UnaryOp,
+    Scan, SoftmaxOp, TensorData, UnaryOp, Windows,
 };
 pub use types::{At, DType, Literal, Shape, TensorType};
 pub use verify::{is_name, verify};
