@@ -20,9 +20,11 @@
 //!   zeros, `gather` out of range NaN, 0 or false, `scatter_add` out of range dropped.
 #![forbid(unsafe_code)]
 
+mod apply;
 mod error;
 mod node;
 mod place;
+pub mod random;
 mod row;
 mod run;
 pub mod scalar;
