@@ -17,7 +17,8 @@ impl Builder {
     /// The sub-graph that computes `results` from `variables`, which [`Builder::variable`] made, and the values it
     /// reads besides: they depend on no variable, became further inputs, and are to be passed as further operands.
     /// What is made of constants alone is computed inside. So is what is computed from a value with respect to which
-    /// a `grad` inside differentiates: the value itself is captured.
+    /// a `grad` inside differentiates: the value itself is captured. Nodes from number `since` on are computed inside
+    /// whatever they depend on, unless they are inputs or states.
     ///
     /// # Errors
     /// As [`Function::new`].
@@ -26,9 +27,10 @@ impl Builder {
         name: &str,
         variables: &[(String, NodeId)],
         results: &[(String, NodeId)],
+        since: Option<NodeId>,
     ) -> Result<(Function, Vec<NodeId>), TypeError> {
         let graph = self.graph();
-        let place = place_of(graph, variables, results);
+        let place = place_of(graph, variables, results, since);
         let mut body = Builder::new();
         body.copy_layers(graph);
         let mut new: Vec<Option<NodeId>> = vec![None; graph.nodes().len()];
@@ -87,12 +89,14 @@ fn place_of(
     graph: &Graph,
     variables: &[(String, NodeId)],
     results: &[(String, NodeId)],
+    since: Option<NodeId>,
 ) -> Vec<Place> {
     let count = graph.nodes().len();
     let mut needed = vec![false; count];
     results.iter().for_each(|r| needed[r.1.index()] = true);
+    let given = |id: NodeId| variables.iter().any(|v| v.1 == id);
     for id in graph.ids().rev() {
-        if needed[id.index()] {
+        if needed[id.index()] && !given(id) {
             graph.node(id).inputs.iter().for_each(|i| needed[i.index()] = true);
         }
     }
@@ -104,8 +108,9 @@ fn place_of(
         let mut more = false;
         for id in graph.ids().filter(|id| needed[id.index()]) {
             let node = graph.node(id);
-            inside[id.index()] |=
-                node.inputs.iter().any(|i| inside[i.index()] || against[i.index()]);
+            let late = since.is_some_and(|since| id >= since);
+            inside[id.index()] |= late && !matches!(node.op, Op::Input(_) | Op::State(_))
+                || node.inputs.iter().any(|i| inside[i.index()] || against[i.index()]);
             if inside[id.index()] && node.op == Op::Grad {
                 more |= !std::mem::replace(&mut against[node.inputs[1].index()], true);
             }
@@ -116,7 +121,7 @@ fn place_of(
     }
     let mut read = vec![false; count];
     results.iter().for_each(|r| read[r.1.index()] = true);
-    for id in graph.ids().filter(|id| inside[id.index()]) {
+    for id in graph.ids().filter(|id| inside[id.index()] && !given(*id)) {
         graph.node(id).inputs.iter().for_each(|i| read[i.index()] = true);
     }
     // What is made of constants alone is copied.
