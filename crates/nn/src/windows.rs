@@ -151,7 +151,7 @@ impl<'g> Tensor<'g> {
         }
         let (channels, inner) = (tx.shape.dims()[N + 1], tw.shape.dims()[N]);
         let outer = tw.shape.dims()[N + 1];
-        let groups = if inner == 0 { 1 } else { channels / inner };
+        let groups = channels.checked_div(inner).unwrap_or(1);
         if channels != groups * inner || groups == 0 || outer % groups != 0 {
             let message = format!(
                 "of {channels} channels has a weight for {inner} channels in and {outer} out"
