@@ -2,7 +2,8 @@
 
 use eggrad_interp::{Data, InterpError, Precision, Run, Tensor, run, values};
 use eggrad_ir::{
-    At, Builder, CompareOp, DType, Function, Graph, NodeId, Op, Scan, TensorType, UnaryOp, inline,
+    At, Builder, CompareOp, DType, Function, Graph, MAX_DEPTH, NodeId, Op, Scan, TensorType,
+    UnaryOp, inline,
 };
 use std::sync::Arc;
 
@@ -228,6 +229,26 @@ fn results_that_nothing_reads_may_be_left_out() {
         let graph = graph(&types, |b, args| vec![b.node(op, args)]);
         assert_eq!(outputs(&graph, &given), [expected]);
     }
+}
+
+#[test]
+fn functions_as_deep_inside_each_other_as_may_be_run_in_a_small_stack() {
+    let scalar = TensorType::scalar(DType::F64);
+    let mut inner = function(std::slice::from_ref(&scalar), |b, a| vec![b.add(a[0], a[0])]);
+    for _ in 1..MAX_DEPTH {
+        let op = Op::Call { function: inner, result: 0 };
+        inner = function(std::slice::from_ref(&scalar), |b, a| {
+            let mut y = a[0];
+            for _ in 0..1000 {
+                y = b.neg(y);
+            }
+            vec![b.node(op, &[y])]
+        });
+    }
+    let graph = graph(&[scalar], |b, a| vec![b.node(Op::Call { function: inner, result: 0 }, a)]);
+    let work = move || outputs(&graph, &[Tensor::scalar(DType::F64, 1.5)]);
+    let thread = std::thread::Builder::new().stack_size(1 << 20).spawn(work).unwrap();
+    assert_eq!(thread.join().unwrap(), [Tensor::scalar(DType::F64, 3.0)]);
 }
 
 #[test]

@@ -11,7 +11,7 @@ fn apply(x: &Tensor, build: impl FnOnce(&mut Builder, NodeId) -> NodeId) -> Tens
     let y = build(&mut builder, input);
     builder.output("y", y);
     let graph = builder.build().unwrap();
-    run(&graph, &[x.clone()], &[], Precision::AsWritten).unwrap().outputs.remove(0)
+    run(&graph, std::slice::from_ref(x), &[], Precision::AsWritten).unwrap().outputs.remove(0)
 }
 
 /// Numbers below `n`, one after the other.
