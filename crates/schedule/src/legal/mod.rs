@@ -4,7 +4,9 @@
 //! * Composites become elementwise ops and reductions (see [`expand`]); sharing between softmax, cross-entropy and its
 //!   residual of the same logits comes from the builder, which never makes a node twice.
 //! * Reductions run over the trailing axes, or keep the last axis; others are done in two steps.
+//! * Reductions over the positions of windows run down columns; windows that tile are reshapes.
 //! * Products pair `[batch.., m.., k..]` with `[batch.., k.., n..]`.
+//! * A scan of no steps is its initial values.
 //! * What has no elements, or reduces over none, becomes a constant; sizes become constants; marks vanish.
 
 mod constant;
@@ -12,6 +14,7 @@ mod expand;
 mod part;
 mod product;
 mod reduce;
+mod window;
 
 use crate::error::ScheduleError;
 use eggrad_ir::{
@@ -37,6 +40,7 @@ pub(crate) fn legalize(graph: &Graph) -> Result<Legal, ScheduleError> {
         map: Vec::with_capacity(graph.nodes().len()),
         single_user: single_users(graph),
         relu: relus(graph),
+        windowed: window::windowed(graph),
     };
     let mut origin: Vec<NodeId> = graph.inputs().iter().map(|i| i.node).collect();
     origin.extend(graph.states().iter().map(|s| s.read));
@@ -79,6 +83,8 @@ struct Pass<'g> {
     single_user: Vec<Option<NodeId>>,
     /// The `relu` of each old node that has one.
     relu: Vec<Option<NodeId>>,
+    /// Which old nodes are windows or computed from windows element by element.
+    windowed: Vec<bool>,
 }
 
 fn single_users(graph: &Graph) -> Vec<Option<NodeId>> {
@@ -133,6 +139,12 @@ impl Pass<'_> {
             Op::Reduce(ReduceOp::LogSumExp, axes) => {
                 expand::logsumexp(&mut self.new, args[0], axes)
             }
+            Op::Reduce(op, axes)
+                if self.windowed[node.inputs[0].index()]
+                    && window::runs_down(&arg_types[0].shape, axes) =>
+            {
+                window::reduce(&mut self.new, *op, args[0], axes)
+            }
             Op::Reduce(op, axes) => reduce::reduce(&mut self.new, *op, args[0], axes),
             Op::Softmax(op, axes) => expand::softmax(&mut self.new, *op, args[0], axes),
             Op::CrossEntropy(..) if empty(0) => self.full(ty, 0.0),
@@ -160,6 +172,13 @@ impl Pass<'_> {
                 check_index(id, self.old, ty, *size, rest)?;
                 self.new.node(node.op.clone(), &args)
             }
+            Op::Fold { windows, length } => {
+                window::fold(&mut self.new, args[0], windows, length, &ty.shape)
+            }
+            Op::RandomKey { .. } | Op::Random { .. } => self.new.node(node.op.clone(), &args),
+            Op::Scan { scan, result } if scan.length == 0 => args[*result],
+            Op::Scan { .. } | Op::Cond { .. } => self.new.node(node.op.clone(), &args),
+            Op::Call { .. } => return Err(ScheduleError::Call { at: node.at }),
             Op::Grad => return Err(ScheduleError::Grad { at: node.at }),
         })
     }
@@ -217,6 +236,7 @@ impl Pass<'_> {
                 Part { start: start.clone(), step: step.clone(), size: size.clone() },
                 *fill,
             ),
+            MoveOp::Window(windows) => window::window(&mut self.new, x, windows),
         }
     }
 }
