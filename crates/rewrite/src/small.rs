@@ -375,3 +375,70 @@ pub(crate) fn smallest_index(graph: &Graph, naming: &Naming, sizes: &[usize]) ->
     let axes = graph.ids().filter_map(|id| indexed(graph, naming, id));
     axes.map(|(axis, _)| sizes[axis as usize]).min().unwrap_or(MOST_CLASSES)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::axes::name_axes;
+
+    /// Sizes at which the inputs and the result of a graph are compared.
+    fn small(text: &str) -> Vec<Vec<usize>> {
+        let graph: Graph = format!("graph 1\n{text}").parse().unwrap();
+        let naming = name_axes(&graph);
+        let sizes = small_sizes(&graph, &naming);
+        let inputs = graph.inputs().iter().map(|i| i.node);
+        let nodes = inputs.chain(graph.outputs().iter().map(|o| o.node));
+        let dims = |id: NodeId| naming.nodes[id.index()].iter().map(|&a| sizes[a as usize]);
+        nodes.map(|id| dims(id).collect()).collect()
+    }
+
+    #[test]
+    fn windows_fit() {
+        let text = "in x: f32[64, 100]\n\
+                    %1 = window x, axes [1], size [9], stride [3], dilation [2]\nout y = %1";
+        let sizes = small(text);
+        assert!(sizes[0][0] <= 5 && (17..=22).contains(&sizes[0][1]), "{sizes:?}");
+        assert_eq!(sizes[1], [sizes[0][0], (sizes[0][1] - 17) / 3 + 1, 9]);
+    }
+
+    #[test]
+    fn what_is_merged_and_split_shrinks() {
+        let text = "in x: f32[64, 80]\nin y: f32[60, 7]\n%2 = reshape x, shape [64, 8, 10]\n\
+                    %3 = reshape y, shape [420]\nout a = %2\nout b = %3";
+        let sizes = small(text);
+        assert_eq!(sizes[0], [sizes[2][0], sizes[2][1] * sizes[2][2]]);
+        assert_eq!(sizes[3], [sizes[1][0] * sizes[1][1]]);
+        assert!(sizes.iter().flatten().all(|&s| s <= 25), "{sizes:?}");
+    }
+
+    #[test]
+    fn what_disagrees_with_data_grows() {
+        let text = "in x: f32[20, 3]\n%1 = slice x, start [8, 0], step [2, 1], sizes [5, 3]\n\
+                    %2 = data, type f32[5, 3], values [1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3, 4, 5, 6]\n\
+                    %3 = add %1 %2\nout y = %3";
+        let sizes = small(text);
+        assert_eq!(sizes[1], [5, 3]);
+        assert!((17..=20).contains(&sizes[0][0]), "{sizes:?}");
+    }
+
+    #[test]
+    fn parts_of_one_axis_shrink_with_it() {
+        let text = "in x: f32[50, 3]\nin y: f32[70, 3]\n\
+                    %2 = pad x, start [0, 0], step [1, 1], sizes [120, 3], fill 0.0\n\
+                    %3 = pad y, start [50, 0], step [1, 1], sizes [120, 3], fill 0.0\n\
+                    %4 = add %2 %3\nout z = %4";
+        let sizes = small(text);
+        let all = sizes[2][0];
+        assert!(all > 70 && sizes[0][0] + 70 == all && sizes[1][0] + 50 == all, "{sizes:?}");
+    }
+
+    #[test]
+    fn what_is_folded_back_is_as_long_as_it_was() {
+        let text = "in x: f32[40]\n%1 = window x, axes [0], size [3], stride [2], dilation [1]\n\
+                    %2 = exp %1\n%3 = fold %2, axes [0], size [3], stride [2], dilation [1], length [40]\n\
+                    out y = %3";
+        let sizes = small(text);
+        assert_eq!(sizes[0], sizes[1]);
+        assert!(sizes[0][0] <= 5, "{sizes:?}");
+    }
+}
