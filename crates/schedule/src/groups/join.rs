@@ -71,7 +71,12 @@ impl Groups<'_> {
         }
         let operands = self.operands(id);
         let mut homes: Vec<usize> = operands.iter().filter_map(|o| self.home[o.index()]).collect();
-        homes.sort_by_key(|&h| Reverse(self.groups[h].members.last().copied()));
+        // Random numbers belong to nobody in particular: they follow what they are used with.
+        let random = |m: &NodeId| matches!(self.graph.node(*m).op, Op::Random { .. });
+        homes.sort_by_key(|&h| {
+            let members = &self.groups[h].members;
+            (members.iter().all(random), Reverse(members.last().copied()))
+        });
         let large = |o: &&NodeId| self.elements(**o) >= self.elements(id) && self.elements(id) > 1;
         for operand in operands.iter().filter(large) {
             let readers = self.readers[operand.index()].iter().rev().take(MAX_SIBLINGS);

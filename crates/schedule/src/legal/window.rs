@@ -1,5 +1,5 @@
-//! Windows and their adjoint: what tiles is a view both ways, and reductions over windows keep vectors along the axis
-//! that is contiguous.
+//! Windows and their adjoint: what tiles is a view both ways, and what is computed from windows, element by element or
+//! by reducing them, has the positions of windows before the last other axis, along which memory is contiguous.
 
 use super::{constant, transpose};
 use eggrad_ir::{Builder, Graph, MoveOp, NodeId, Op, ReduceOp, Shape, Windows};
@@ -55,19 +55,20 @@ pub(super) fn fold(
     b.reshape(y, shape.clone())
 }
 
-/// Which nodes are windows, or computed from windows element by element.
-pub(super) fn windowed(graph: &Graph) -> Vec<bool> {
-    let mut windowed = vec![false; graph.nodes().len()];
+/// For each node that is a window, or computed from windows element by element, how many of its axes are positions: its
+/// last ones.
+pub(super) fn positions(graph: &Graph) -> Vec<usize> {
+    let mut positions = vec![0; graph.nodes().len()];
     for id in graph.ids() {
         let node = graph.node(id);
-        windowed[id.index()] = match node.op {
-            Op::Move(MoveOp::Window(_)) => true,
+        positions[id.index()] = match &node.op {
+            Op::Move(MoveOp::Window(windows)) => windows.axes.len(),
             Op::Unary(_)
             | Op::Binary(_)
             | Op::Compare(_)
             | Op::Select
             | Op::Cast(_)
-            | Op::Mark(_) => node.inputs.iter().any(|i| windowed[i.index()]),
+            | Op::Mark(_) => node.inputs.iter().map(|i| positions[i.index()]).max().unwrap_or(0),
             Op::Input(_)
             | Op::State(_)
             | Op::Const(..)
@@ -94,10 +95,31 @@ pub(super) fn windowed(graph: &Graph) -> Vec<bool> {
             | Op::Call { .. }
             | Op::Scan { .. }
             | Op::Cond { .. }
-            | Op::Grad => false,
+            | Op::Grad => 0,
         };
     }
-    windowed
+    positions
+}
+
+/// Order of the axes in which to compute values of `shape` whose last `positions` axes are positions of windows, element
+/// by element: these before the last other one, along which vectors then lie.
+pub(super) fn order(shape: &Shape, positions: usize) -> Option<Vec<usize>> {
+    let axes: Vec<usize> = (shape.rank() - positions..shape.rank()).collect();
+    (positions > 0 && runs_down(shape, &axes)).then(|| in_front(shape, &axes))
+}
+
+/// All axes of `shape`, those of `axes` before the last other one of more than one position.
+fn in_front(shape: &Shape, axes: &[usize]) -> Vec<usize> {
+    let last = last_kept(shape, axes);
+    let kept = (0..shape.rank()).filter(|a| !axes.contains(a) && Some(*a) != last);
+    kept.chain(axes.iter().copied()).chain(last).collect()
+}
+
+/// The order that undoes `perm`.
+pub(super) fn inverse(perm: &[usize]) -> Vec<usize> {
+    let mut inverse = vec![0; perm.len()];
+    perm.iter().enumerate().for_each(|(to, &from)| inverse[from] = to);
+    inverse
 }
 
 /// The last of the axes of more than one position that are not among `axes`.
@@ -115,12 +137,8 @@ pub(super) fn runs_down(shape: &Shape, axes: &[usize]) -> bool {
 /// `op` of `x` over `axes`, in front of the last axis that is kept.
 pub(super) fn reduce(b: &mut Builder, op: ReduceOp, x: NodeId, axes: &[usize]) -> NodeId {
     let shape = b.ty(x).shape.clone();
-    let last = last_kept(&shape, axes);
-    let kept = (0..shape.rank()).filter(|a| !axes.contains(a) && Some(*a) != last);
-    let mut perm: Vec<usize> = kept.collect();
-    let first = perm.len();
-    perm.extend(axes);
-    perm.extend(last);
+    let perm = in_front(&shape, axes);
+    let first = perm.iter().position(|a| axes.contains(a)).unwrap_or(0);
     let y = transpose(b, x, perm);
     let y = b.reduce(op, y, (first..first + axes.len()).collect());
     b.reshape(y, shape.without(axes))
