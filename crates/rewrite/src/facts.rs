@@ -94,6 +94,8 @@ pub(crate) struct Context {
     pub(crate) domains: Arc<Domains>,
     /// Terms in the order in which they were first added, while a graph is raised.
     pub(crate) log: Option<Vec<(Term, Id)>>,
+    /// Tensors that were added, united or of which more became known, while rules are applied.
+    pub(crate) changed: Option<Vec<Id>>,
     /// The first contradiction: two classes were made one whose types or constants differ.
     pub(crate) conflict: Option<String>,
 }
@@ -149,8 +151,12 @@ impl Analysis<Term> for Context {
 
     fn modify(egraph: &mut Egraph, id: Id) {
         let Data::Tensor(facts) = &egraph[id].data else { return };
-        let Some(value) = facts.constant else { return };
+        let constant = facts.constant;
         let (dtype, axes) = (facts.dtype, facts.axes.clone());
+        if let Some(changed) = &mut egraph.analysis.changed {
+            changed.push(id);
+        }
+        let Some(value) = constant else { return };
         let mut constant = egraph.add(Term::leaf(Head::Const(dtype, value)));
         if !axes.is_empty() {
             let axes = egraph.add(Term::leaf(Head::Axes(axes)));
