@@ -90,6 +90,11 @@ impl StateKind {
             StateKind::Counter => "counter",
         }
     }
+
+    /// The kind called `name` in the text form.
+    pub fn from_name(name: &str) -> Option<StateKind> {
+        StateKind::ALL.into_iter().find(|k| k.name() == name)
+    }
 }
 
 /// A value that outlives a run: read at its start, perhaps written at its end.

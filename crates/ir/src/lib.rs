@@ -18,8 +18,9 @@ mod function;
 mod graph;
 mod infer;
 mod make;
+mod old_parse;
+mod old_text;
 pub mod op;
-mod parse;
 mod text;
 mod types;
 mod verify;
@@ -34,5 +35,6 @@ pub use op::{
     BinaryOp, CompareOp, CrossEntropyOp, Domain, DotAxes, MarkOp, MoveOp, Op, Reads, ReduceOp,
     Scan, SoftmaxOp, TensorData, UnaryOp, Windows,
 };
+pub use text::expression;
 pub use types::{At, DType, Literal, Shape, TensorType};
 pub use verify::{is_name, verify};

@@ -157,8 +157,7 @@ impl fmt::Display for Attr {
 }
 
 impl Graph {
-    /// How the text form refers to a node.
-    pub fn reference(&self, id: NodeId) -> String {
+    fn old_reference(&self, id: NodeId) -> String {
         match self.node(id).op {
             Op::Input(i) => self.inputs()[i].name.clone(),
             Op::State(i) => self.states()[i].name.clone(),
@@ -166,13 +165,12 @@ impl Graph {
         }
     }
 
-    /// The right side of a node's line: op, operands and attributes.
-    pub fn expression(&self, id: NodeId) -> String {
+    fn old_expression(&self, id: NodeId) -> String {
         let node = self.node(id);
         let mut text = node.op.name().to_string();
         for &input in &node.inputs {
             text.push(' ');
-            text.push_str(&self.reference(input));
+            text.push_str(&self.old_reference(input));
         }
         for (key, value) in attributes(&node.op) {
             let _ = write!(text, ", {key} {value}");
@@ -197,19 +195,19 @@ impl fmt::Display for Graph {
         }
         for id in self.ids() {
             if !matches!(self.node(id).op, Op::Input(_) | Op::State(_)) {
-                writeln!(f, "%{} = {}", id.0, self.expression(id))?;
+                writeln!(f, "%{} = {}", id.0, self.old_expression(id))?;
             }
         }
         for output in self.outputs() {
-            writeln!(f, "out {} = {}", output.name, self.reference(output.node))?;
+            writeln!(f, "out {} = {}", output.name, self.old_reference(output.node))?;
         }
         for state in self.states() {
             if let Some(write) = state.write {
-                writeln!(f, "write {} = {}", state.name, self.reference(write))?;
+                writeln!(f, "write {} = {}", state.name, self.old_reference(write))?;
             }
         }
         if let Some(guard) = self.guard() {
-            writeln!(f, "guard {}", self.reference(guard))?;
+            writeln!(f, "guard {}", self.old_reference(guard))?;
         }
         Ok(())
     }
