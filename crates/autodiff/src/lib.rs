@@ -20,6 +20,7 @@ mod hoist;
 mod linear;
 mod merge;
 mod missing;
+mod outside;
 mod product;
 mod residual;
 mod resolve;

@@ -31,33 +31,62 @@ pub(crate) struct Sources<'a> {
     pub(crate) own: usize,
 }
 
-/// For each node of `graph`, how a backward step that computes `wanted` gets it; Note [Residuals].
-pub(crate) fn residuals(graph: &Graph, sources: &Sources<'_>, wanted: &[NodeId]) -> Vec<Place> {
-    let count = graph.nodes().len();
-    let mut backward = vec![false; count];
-    let mut invariant = vec![false; count];
-    for id in graph.ids() {
-        let node = graph.node(id);
-        let i = id.index();
-        if let Op::Input(_) = node.op {
-            backward[i] = sources.cotangents.contains(&id);
-            invariant[i] = sources.constants.contains(&id);
-        } else {
-            backward[i] = node.inputs.iter().any(|i| backward[i.index()]);
-            invariant[i] = node.inputs.iter().all(|i| invariant[i.index()]);
+/// What the values of a step and its derivative depend on.
+pub(crate) struct Dependence {
+    /// On a cotangent.
+    pub(crate) backward: Vec<bool>,
+    /// On nothing but constants of the scan.
+    pub(crate) invariant: Vec<bool>,
+}
+
+impl Dependence {
+    pub(crate) fn of(graph: &Graph, sources: &Sources<'_>) -> Dependence {
+        let count = graph.nodes().len();
+        let (mut backward, mut invariant) = (vec![false; count], vec![false; count]);
+        for id in graph.ids() {
+            let node = graph.node(id);
+            let i = id.index();
+            if let Op::Input(_) = node.op {
+                backward[i] = sources.cotangents.contains(&id);
+                invariant[i] = sources.constants.contains(&id);
+            } else {
+                backward[i] = node.inputs.iter().any(|i| backward[i.index()]);
+                invariant[i] = node.inputs.iter().all(|i| invariant[i.index()]);
+            }
         }
+        Dependence { backward, invariant }
     }
+}
+
+/// For each node of `graph`, how a backward step that computes `wanted` gets it; Note [Residuals]. What is `stacked`
+/// is saved in any case.
+pub(crate) fn residuals(
+    graph: &Graph,
+    sources: &Sources<'_>,
+    depends: &Dependence,
+    wanted: &[NodeId],
+    stacked: &[NodeId],
+) -> Vec<Place> {
+    let Dependence { backward, invariant } = depends;
+    let count = graph.nodes().len();
     let mut places = vec![Place::Elsewhere; count];
     let mut needed = vec![false; count];
     wanted.iter().for_each(|w| needed[w.index()] = true);
     for id in graph.ids().rev() {
+        if stacked.contains(&id) {
+            places[id.index()] = Place::Saved;
+            continue;
+        }
         if !needed[id.index()] {
             continue;
         }
         let node = graph.node(id);
         let computed = backward[id.index()] || invariant[id.index()] || {
             let free = |i: NodeId| {
-                needed[i.index()] || invariant[i.index()] || sources.positions.contains(&i)
+                needed[i.index()]
+                    || invariant[i.index()]
+                    || stacked.contains(&i)
+                    || sources.positions.contains(&i)
             };
             let mut missing: Vec<NodeId> =
                 node.inputs.iter().copied().filter(|&i| !free(i)).collect();

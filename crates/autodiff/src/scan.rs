@@ -2,12 +2,13 @@
 //!
 //! Note [Scans]. The reverse derivative runs the steps in the other direction. A step takes the cotangents of the
 //! carried values after it and of what it stacked, and gives those of the carried values before it and of the
-//! positions it read; cotangents of constants add up in values carried along. What it reads of the step itself is
-//! handed out by a scan that also stacks those values ([`crate::residual`] chooses them) and takes the first one's
+//! positions it read; cotangents of constants add up in values carried along, or are made of stacked values
+//! ([`crate::outside`]). What the step reads of the one it derives is handed out by a scan that also stacks those values ([`crate::residual`] chooses them) and takes the first one's
 //! place. The number of nodes depends on the body, not on the number of steps.
 
 use crate::functions::{Functions, apply, declare, declare_inputs, finish};
-use crate::residual::{Place, Sources, residuals};
+use crate::outside::{Part, parts};
+use crate::residual::{Dependence, Place, Sources, residuals};
 use crate::reverse::sweep;
 use eggrad_ir::{Builder, Graph, NodeId, Op, Scan};
 
@@ -62,9 +63,7 @@ pub(crate) fn pull(
     let live = Live::of(functions, scan, &results, wanted);
     let step = Step::new(functions, scan, &live, &results);
     let stacked: Vec<NodeId> = step.forward(b, scan, inputs);
-    let found = step.backward(b, scan, &live, inputs, given, &stacked);
-    let order = live.carries.iter().chain(&live.constants).chain(&live.xs);
-    let of: Vec<(usize, NodeId)> = order.copied().zip(found).collect();
+    let of = step.backward(b, scan, &live, inputs, given, &stacked);
     wanted
         .iter()
         .map(|w| match of.iter().find(|(operand, _)| operand == w) {
@@ -84,11 +83,19 @@ struct Step {
     results: Vec<NodeId>,
     /// Inputs that stand for cotangents.
     seeds: Vec<NodeId>,
-    /// Cotangents of live carried values, constants and positions read, in this order.
-    cotangents: Vec<NodeId>,
+    /// Cotangents of live carried values.
+    carried: Vec<NodeId>,
+    /// Cotangents of live constants, and their parts where they are made outside.
+    constants: Vec<(NodeId, Option<Vec<Part>>)>,
+    /// Cotangents of live positions.
+    positions: Vec<NodeId>,
+    /// Values of the backward step that are stacked for what is made outside.
+    stacked: Vec<NodeId>,
     /// What of it the backward step gets how.
     places: Vec<Place>,
-    /// What is to be stacked for it, in order.
+    /// What of it the backward step reads.
+    read: Vec<bool>,
+    /// What the forward scan is to stack, in order.
     saved: Vec<NodeId>,
 }
 
@@ -130,9 +137,46 @@ impl Step {
             cotangents: &seeds,
             own,
         };
-        let places = residuals(b.graph(), &sources, &cotangents);
+        let (carried, rest) = cotangents.split_at(live.carries.len());
+        let (constants, positions) = rest.split_at(live.constants.len());
+        let depends = Dependence::of(b.graph(), &sources);
+        let parts = parts(b.graph(), &depends, constants);
+        // What is made outside reads sequences, values that the forward scan stacks, and some that this one does.
+        let operands = parts.iter().flatten().flatten().flat_map(|p| &p.operands);
+        let mut operands: Vec<NodeId> = operands.copied().collect();
+        operands.sort_unstable();
+        operands.dedup();
+        let (stacked, primal): (Vec<NodeId>, Vec<NodeId>) =
+            operands.into_iter().partition(|o| depends.backward[o.index()]);
+        let primal: Vec<NodeId> =
+            primal.into_iter().filter(|p| !sources.positions.contains(p)).collect();
+        let summed = constants.iter().zip(&parts).filter(|(_, parts)| parts.is_none());
+        let wanted: Vec<NodeId> = [carried, positions, &stacked]
+            .into_iter()
+            .flatten()
+            .chain(summed.map(|(c, _)| c))
+            .copied()
+            .collect();
+        let places = residuals(b.graph(), &sources, &depends, &wanted, &primal);
         let saved = b.graph().ids().filter(|id| places[id.index()] == Place::Saved).collect();
-        Step { graph: b.graph().clone(), inputs, results, seeds, cotangents, places, saved }
+        let mut read = vec![false; places.len()];
+        wanted.iter().for_each(|w| read[w.index()] = true);
+        for id in b.graph().ids().filter(|id| places[id.index()] == Place::Computed) {
+            b.graph().node(id).inputs.iter().for_each(|i| read[i.index()] = true);
+        }
+        Step {
+            graph: b.graph().clone(),
+            carried: carried.to_vec(),
+            constants: constants.iter().copied().zip(parts).collect(),
+            positions: positions.to_vec(),
+            stacked,
+            inputs,
+            results,
+            seeds,
+            places,
+            read,
+            saved,
+        }
     }
 
     /// Appends the scan that also stacks what is saved; its results, one per saved value.
@@ -172,7 +216,8 @@ impl Step {
             .collect()
     }
 
-    /// Appends the scan over the backward steps; the cotangents of live carried values, constants and sequences.
+    /// Appends the scan over the backward steps and what is made of its results outside; the cotangents of live
+    /// operands, by number. `saved` are the results of the forward scan.
     fn backward(
         &self,
         b: &mut Builder,
@@ -180,8 +225,8 @@ impl Step {
         live: &Live,
         inputs: &[NodeId],
         given: &[(usize, NodeId)],
-        stacked: &[NodeId],
-    ) -> Vec<NodeId> {
+        saved: &[NodeId],
+    ) -> Vec<(usize, NodeId)> {
         let mut k = Builder::new();
         let mut new = vec![None; self.graph.nodes().len()];
         let mut operands = vec![];
@@ -202,19 +247,25 @@ impl Step {
         }
         // A constant that is read too is entered once more below.
         let mut sums = vec![];
-        for &c in &live.constants {
-            let start = b.full_like(inputs[c], 0.0);
-            let name = format!("sum_{}", name(self.inputs[c]));
-            sums.push(enter(&mut k, self.inputs[c], &name, start));
+        for (&c, (_, parts)) in live.constants.iter().zip(&self.constants) {
+            if parts.is_none() {
+                let start = b.full_like(inputs[c], 0.0);
+                let name = format!("sum_{}", name(self.inputs[c]));
+                sums.push(enter(&mut k, self.inputs[c], &name, start));
+            }
         }
-        let carries = live.carries.len() + live.constants.len();
+        let carries = live.carries.len() + sums.len();
         // Read position by position: cotangents, saved values, the sequences themselves.
         let stacked_given = given.iter().filter(|g| g.0 >= scan.carries);
         for (&seed, (_, cotangent)) in self.seeds[live.carries.len()..].iter().zip(stacked_given) {
-            enter(&mut k, seed, &name(seed), *cotangent);
+            if self.read[seed.index()] {
+                enter(&mut k, seed, &name(seed), *cotangent);
+            }
         }
-        for (&saved, &operand) in self.saved.iter().zip(stacked) {
-            enter(&mut k, saved, &name(saved), operand);
+        for (&id, &operand) in self.saved.iter().zip(saved) {
+            if self.read[id.index()] {
+                enter(&mut k, id, &name(id), operand);
+            }
         }
         let first_constant = scan.carries + scan.xs;
         let read = |i: &usize| self.places[self.inputs[*i].index()] == Place::Given;
@@ -234,28 +285,61 @@ impl Step {
                 new[id.index()] = Some(made);
             }
         }
-        let (carried, rest) = self.cotangents.split_at(live.carries.len());
-        let (constants, positions) = rest.split_at(live.constants.len());
-        for (i, &id) in carried.iter().enumerate() {
+        for (i, &id) in self.carried.iter().enumerate() {
             k.output(&format!("carry{i}"), known(&new, id));
         }
-        for (i, (&id, &sum)) in constants.iter().zip(&sums).enumerate() {
+        let summed = self.constants.iter().filter(|(_, parts)| parts.is_none());
+        for (i, (&(id, _), &sum)) in summed.zip(&sums).enumerate() {
             let part = known(&new, id);
             let sum = k.add(sum, part);
             k.output(&format!("sum{i}"), sum);
         }
-        for (i, &id) in positions.iter().enumerate() {
+        for (i, &id) in self.positions.iter().enumerate() {
             k.output(&format!("x{i}"), known(&new, id));
         }
-        if k.graph().outputs().is_empty() {
-            return vec![];
+        for (i, &id) in self.stacked.iter().enumerate() {
+            k.output(&format!("d{i}"), known(&new, id));
         }
-        let body = finish(&format!("{}.vjp", scan.body.name()), k);
-        let (length, reverse) = (scan.length, !scan.reverse);
-        b.application(
-            &Op::Scan { scan: Scan { body, carries, xs, length, reverse }, result: 0 },
-            &operands,
-        )
+        let mut results = vec![];
+        if !k.graph().outputs().is_empty() {
+            let body = finish(&format!("{}.vjp", scan.body.name()), k);
+            let (length, reverse) = (scan.length, !scan.reverse);
+            let scan = Scan { body, carries, xs, length, reverse };
+            results = b.application(&Op::Scan { scan, result: 0 }, &operands);
+        }
+
+        let mut results = results.into_iter();
+        let mut found: Vec<(usize, NodeId)> =
+            live.carries.iter().copied().zip(results.by_ref().take(live.carries.len())).collect();
+        let constants = live.constants.iter().zip(&self.constants);
+        let (summed, outside): (Vec<_>, Vec<_>) = constants.partition(|(_, (_, p))| p.is_none());
+        found.extend(summed.iter().map(|s| *s.0).zip(results.by_ref().take(summed.len())));
+        found.extend(live.xs.iter().copied().zip(results.by_ref().take(live.xs.len())));
+        let over_steps: Vec<(NodeId, NodeId)> = self
+            .stacked
+            .iter()
+            .copied()
+            .zip(results)
+            .chain(self.saved.iter().copied().zip(saved.iter().copied()))
+            .chain((scan.carries..first_constant).map(|i| (self.inputs[i], inputs[i])))
+            .collect();
+        for (&c, (_, parts)) in outside {
+            let mut sum = None;
+            for part in parts.iter().flatten() {
+                let stacked: Vec<NodeId> = part
+                    .operands
+                    .iter()
+                    .filter_map(|o| over_steps.iter().find(|(id, _)| id == o).map(|s| s.1))
+                    .collect();
+                let made = part.over_steps(b, &stacked);
+                sum = Some(match sum {
+                    Some(sum) => b.add(sum, made),
+                    None => made,
+                });
+            }
+            found.extend(sum.map(|sum| (c, sum)));
+        }
+        found
     }
 }
 
