@@ -3,7 +3,9 @@
 mod backprop;
 mod deep;
 mod errors;
+mod language;
 mod loss;
+mod mistakes;
 mod pipeline;
 mod run;
 mod tidy;

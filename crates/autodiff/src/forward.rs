@@ -1,20 +1,32 @@
 //! Forward mode: one sweep from leaves to results.
 
-use crate::flow::carries;
-use crate::row::{
-    attained, products_of_others, residual_jacobian, softmax, softmax_jacobian, sum_spread,
-};
+use crate::application;
+use crate::functions::Functions;
+use crate::product::products_of_others;
+use crate::row::{attained, residual_jacobian, softmax, softmax_jacobian, sum_spread};
 use crate::{elementwise, linear};
 use eggrad_ir::{
     BinaryOp, Builder, CompareOp, CrossEntropyOp, MarkOp, Node, NodeId, Op, ReduceOp, SoftmaxOp,
 };
+use std::collections::HashMap;
 
 /// Appends the tangents of `y` when each `(primal, tangent)` of `seeds` moves: the Jacobian, applied. A seeded node
 /// moves as seeded, whatever its operands do. `None` where no path leads there along which a derivative can flow.
+/// A `scan` on the way gets one that also computes what the first does; [`crate::merge_scans`] puts it in its place.
 ///
 /// # Panics
 /// When a tangent has another type than its primal, or a `grad` that was not resolved lies on a path: bugs of ours.
 pub fn jvp(builder: &mut Builder, seeds: &[(NodeId, NodeId)], y: &[NodeId]) -> Vec<Option<NodeId>> {
+    push_through(builder, &mut Functions::default(), seeds, y)
+}
+
+/// [`jvp`] with what is known of functions.
+pub(crate) fn push_through(
+    builder: &mut Builder,
+    functions: &mut Functions,
+    seeds: &[(NodeId, NodeId)],
+    y: &[NodeId],
+) -> Vec<Option<NodeId>> {
     let end = y.iter().map(|y| y.index() + 1).max().unwrap_or(0);
     let mut needed = vec![false; end];
     y.iter().for_each(|y| needed[y.index()] = true);
@@ -35,20 +47,39 @@ pub fn jvp(builder: &mut Builder, seeds: &[(NodeId, NodeId)], y: &[NodeId]) -> V
             tangents[primal.index()] = Some(tangent);
         }
     }
+    let mut applied: HashMap<(Op, Vec<NodeId>), Vec<Option<NodeId>>> = HashMap::new();
     for id in (0..end as u32).map(NodeId) {
         if !needed[id.index()] || tangents[id.index()].is_some() {
             continue;
         }
         let node = builder.graph().node(id);
         let moving: Vec<Option<NodeId>> = (0..node.inputs.len())
-            .map(|i| tangents[node.inputs[i].index()].filter(|_| carries(&node.op, i)))
+            .map(|i| {
+                tangents[node.inputs[i].index()].filter(|_| functions.flow.carries(&node.op, i))
+            })
             .collect();
-        if moving.iter().any(Option::is_some) {
-            let node = node.clone();
-            tangents[id.index()] = Some(push(builder, id, &node, &moving));
+        if moving.iter().all(Option::is_none) {
+            continue;
         }
+        let node = node.clone();
+        tangents[id.index()] = match node.op.result() {
+            None => Some(push(builder, id, &node, &moving)),
+            Some(result) => {
+                let key = (node.op.with_result(0), node.inputs.clone());
+                let results = applied.entry(key).or_insert_with(|| {
+                    let of = |i: &NodeId| tangents[i.index()].filter(|_| float(builder, *i));
+                    let moving: Vec<Option<NodeId>> = node.inputs.iter().map(of).collect();
+                    application::push(builder, functions, &node.op, &node.inputs, &moving)
+                });
+                results[result]
+            }
+        };
     }
     y.iter().map(|y| tangents[y.index()]).collect()
+}
+
+fn float(b: &Builder, x: NodeId) -> bool {
+    b.ty(x).dtype.is_float()
 }
 
 /// The tangent of node `y`, at least one of whose operands has a tangent.
@@ -112,12 +143,14 @@ fn push_one(b: &mut Builder, y: NodeId, node: &Node, operand: usize, t: NodeId) 
         Op::Unary(op) => elementwise::unary(b, *op, x, y, t),
         Op::Binary(op) => elementwise::binary(b, *op, [x, node.inputs[1]], y, operand, t),
         Op::Move(op) => linear::pushed(b, op, t),
-        Op::Cast(_) | Op::Dot(_) | Op::Gather { .. } | Op::ScatterAdd { .. } => linear(b),
+        Op::Cast(_) | Op::Dot(_) | Op::Gather { .. } | Op::ScatterAdd { .. } | Op::Fold { .. } => {
+            linear(b)
+        }
         Op::Mark(MarkOp::Keep) => t,
         Op::Reduce(op, axes) => match op {
             ReduceOp::Sum => linear(b),
             ReduceOp::Prod => {
-                let others = products_of_others(b, x, y, axes);
+                let others = products_of_others(b, x, axes);
                 let change = b.mul(t, others);
                 b.sum(change, axes.clone())
             }
@@ -163,6 +196,11 @@ fn push_one(b: &mut Builder, y: NodeId, node: &Node, operand: usize, t: NodeId) 
         | Op::Compare(_)
         | Op::Mark(MarkOp::StopGradient)
         | Op::OneHot { .. }
+        | Op::RandomKey { .. }
+        | Op::Random { .. }
+        | Op::Call { .. }
+        | Op::Scan { .. }
+        | Op::Cond { .. }
         | Op::Grad => panic!("internal error: no tangent goes through `{}`", node.op.name()),
     }
 }

@@ -8,20 +8,32 @@
 //! derivative is so only where at most one factor of a product is zero.
 #![forbid(unsafe_code)]
 
+mod application;
 mod elementwise;
 mod error;
 mod flow;
 mod forward;
+mod functions;
 mod gate;
+mod higher;
+mod hoist;
 mod linear;
+mod merge;
 mod missing;
+mod outside;
+mod product;
+mod residual;
 mod resolve;
 mod reverse;
 mod row;
+mod scan;
 mod special;
 
 pub use error::AutodiffError;
 pub use forward::jvp;
+pub use higher::{hessian, hvp, jacobian};
+pub use hoist::hoist;
+pub use merge::merge_scans;
 pub use missing::{Break, MissingGradient, missing};
 pub use resolve::resolve;
 pub use reverse::vjp;

@@ -1,4 +1,4 @@
-//! Adjoints of linear ops: moves, contractions, gather and scatter.
+//! Adjoints of linear ops: moves, windows, contractions, gather and scatter.
 
 use crate::row::shape;
 use eggrad_ir::{BinaryOp, Builder, CompareOp, DType, DotAxes, Literal, MoveOp, NodeId, Op, Shape};
@@ -24,6 +24,10 @@ pub(crate) fn moved(b: &mut Builder, op: &MoveOp, from: &Shape, g: NodeId) -> No
         MoveOp::Pad { start, step, .. } => {
             let (start, step, size) = (start.clone(), step.clone(), from.dims().to_vec());
             b.node(Op::Move(MoveOp::Slice { start, step, size }), &[g])
+        }
+        MoveOp::Window(windows) => {
+            let length = windows.axes.iter().map(|&a| from.dims()[a]).collect();
+            b.fold(g, windows.clone(), length)
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Parameters that a loss asks a derivative of but does not depend on.
 
-use crate::flow::carries;
+use crate::flow::Flow;
 use eggrad_ir::{At, Graph, NodeId, Op, StateKind};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -73,8 +73,9 @@ pub fn missing(graph: &Graph) -> Vec<MissingGradient> {
         }
     }
     let mut found = vec![];
+    let mut flow = Flow::default();
     for (y, grads) in asked {
-        let reaches = ancestors(graph, y, &carries);
+        let reaches = ancestors(graph, y, &mut |op, i| flow.carries(op, i));
         for (grad, state) in grads {
             let state = &graph.states()[state];
             if !reaches[state.read.index()] {
@@ -82,7 +83,7 @@ pub fn missing(graph: &Graph) -> Vec<MissingGradient> {
                     name: state.name.clone(),
                     declared: state.at,
                     asked: graph.node(grad).at,
-                    broken: find_break(graph, y, state.read),
+                    broken: find_break(graph, y, state.read, &mut flow),
                 });
             }
         }
@@ -94,7 +95,7 @@ pub fn missing(graph: &Graph) -> Vec<MissingGradient> {
 pub(crate) fn ancestors(
     graph: &Graph,
     y: NodeId,
-    through: &dyn Fn(&Op, usize) -> bool,
+    through: &mut dyn FnMut(&Op, usize) -> bool,
 ) -> Vec<bool> {
     let mut reached = vec![false; graph.nodes().len()];
     reached[y.index()] = true;
@@ -109,8 +110,8 @@ pub(crate) fn ancestors(
     reached
 }
 
-fn find_break(graph: &Graph, y: NodeId, leaf: NodeId) -> Break {
-    let read = ancestors(graph, y, &|_, _| true);
+fn find_break(graph: &Graph, y: NodeId, leaf: NodeId, flow: &mut Flow) -> Break {
+    let read = ancestors(graph, y, &mut |_, _| true);
     let mut flows = vec![false; graph.nodes().len()];
     flows[leaf.index()] = true;
     for id in (leaf.0..=y.0).map(NodeId).filter(|id| read[id.index()]) {
@@ -119,11 +120,48 @@ fn find_break(graph: &Graph, y: NodeId, leaf: NodeId) -> Break {
             if !flows[input.index()] {
                 continue;
             }
-            if !carries(&node.op, i) {
-                return Break::Op { op: node.op.name(), at: node.at };
+            if !flow.carries(&node.op, i) {
+                let here = Break::Op { op: node.op.name(), at: node.at };
+                return break_inside(&node.op, i, flow).unwrap_or(here);
             }
             flows[id.index()] = true;
         }
     }
     Break::Unused
+}
+
+/// The first op without a derivative on the way from operand `operand` of an application to its result.
+fn break_inside(op: &Op, operand: usize, flow: &mut Flow) -> Option<Break> {
+    let result = op.result()?;
+    let (first, carries) = match op {
+        Op::Cond { .. } => (1, 0),
+        Op::Scan { scan, .. } => (0, scan.carries),
+        _ => (0, 0),
+    };
+    let operand = operand.checked_sub(first)?;
+    for function in op.functions() {
+        let graph = function.graph();
+        let reach = flow.function(function);
+        // The operand, and every carried value it flows into on its way.
+        let mut queue = vec![operand];
+        let mut next = 0;
+        while let Some(&input) = queue.get(next) {
+            next += 1;
+            // Results from which later steps lead on, the one asked for first.
+            let ends = [result].into_iter().chain((0..carries).filter(|&c| c != result));
+            for end in ends {
+                let y = graph.outputs()[end].node;
+                match find_break(graph, y, graph.inputs()[input].node, flow) {
+                    found @ Break::Op { .. } if !reach[end][input] => return Some(found),
+                    Break::Op { .. } | Break::Unused => {}
+                }
+            }
+            queue.extend(
+                (0..carries)
+                    .filter(|&c| reach[c][input] && !queue.contains(&c))
+                    .collect::<Vec<_>>(),
+            );
+        }
+    }
+    None
 }

@@ -9,12 +9,17 @@
 //! below `i`. The level of a node is one more than the largest cut it reads; nodes sorted by level, then number, come
 //! after everything they read, also through links. A prepared value that reads cuts it did not read before could
 //! close a circle; the value as it was is used instead.
+//!
+//! Sub-graphs are resolved before what applies them.
 
 use crate::error::AutodiffError;
+use crate::functions::Functions;
+use crate::merge::merge_scans;
 use crate::missing::{ancestors, missing};
 use crate::reverse::sweep;
-use eggrad_ir::{At, Builder, Graph, NodeId, Op};
-use std::collections::BTreeMap;
+use eggrad_ir::{Builder, Function, Graph, NodeId, Op, Scan, rebuild};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 /// Replaces every `grad` of `graph`, innermost first. Before each expansion, `prepare` is given the graph that computes
 /// the values to be differentiated and returns one of the same meaning; its values take the place of the ones it was
@@ -25,22 +30,82 @@ use std::collections::BTreeMap;
 /// [`AutodiffError::Missing`] when a trained parameter gets no gradient; what `prepare` returns; when `prepare`
 /// changed inputs, states, or the names or types of outputs.
 pub fn resolve<E: From<AutodiffError>>(
-    mut graph: Graph,
+    graph: Graph,
     prepare: &mut dyn FnMut(Graph) -> Result<Graph, E>,
 ) -> Result<Graph, E> {
-    let missing = missing(&graph);
-    if !missing.is_empty() {
-        return Err(AutodiffError::Missing(missing).into());
+    Resolver { prepare, functions: Functions::default(), resolved: HashMap::new() }.graph(graph)
+}
+
+/// What one call of [`resolve`] works with.
+struct Resolver<'a, E> {
+    prepare: &'a mut dyn FnMut(Graph) -> Result<Graph, E>,
+    functions: Functions,
+    /// Sub-graphs met, without their `grad` nodes.
+    resolved: HashMap<Arc<Function>, Arc<Function>>,
+}
+
+impl<E: From<AutodiffError>> Resolver<'_, E> {
+    fn graph(&mut self, mut graph: Graph) -> Result<Graph, E> {
+        let mut changed = false;
+        for function in graph.nodes().iter().flat_map(|n| n.op.functions()) {
+            changed |= self.function(function)? != *function;
+        }
+        if changed {
+            graph = self.with_resolved(&graph);
+        }
+        let missing = missing(&graph);
+        if !missing.is_empty() {
+            return Err(AutodiffError::Missing(missing).into());
+        }
+        while graph.nodes().iter().any(|n| n.op == Op::Grad) {
+            let round = Round::of(&graph);
+            let given = round.forward(&graph);
+            let expected = given.clone();
+            let prepared = (self.prepare)(given)?;
+            check(&expected, &prepared)?;
+            let expanded = round.expand(&graph, &expected, prepared, &mut self.functions);
+            graph = merge_scans(expanded);
+        }
+        Ok(graph)
     }
-    while graph.has_grad() {
-        let round = Round::of(&graph);
-        let given = round.forward(&graph);
-        let expected = given.clone();
-        let prepared = prepare(given)?;
-        check(&expected, &prepared)?;
-        graph = round.expand(&graph, &expected, prepared);
+
+    /// `function` and its own derivative without `grad` nodes.
+    fn function(&mut self, function: &Arc<Function>) -> Result<Arc<Function>, E> {
+        if let Some(known) = self.resolved.get(function) {
+            return Ok(known.clone());
+        }
+        let graph = self.graph(function.graph().clone())?;
+        let vjp = function.vjp().map(|vjp| self.function(vjp)).transpose()?;
+        let made = Function::new(function.name(), graph).and_then(|new| match vjp {
+            Some(vjp) => new.with_vjp(vjp),
+            None => Ok(new),
+        });
+        let made = match made {
+            Ok(made) if made == **function => function.clone(),
+            Ok(made) => Arc::new(made),
+            Err(error) => panic!("internal error: {error}"),
+        };
+        self.resolved.insert(function.clone(), made.clone());
+        Ok(made)
     }
-    Ok(graph)
+
+    /// `graph` with its sub-graphs replaced by what they were resolved to.
+    fn with_resolved(&self, graph: &Graph) -> Graph {
+        let of = |function: &Arc<Function>| self.resolved[function].clone();
+        rebuild(graph, &mut |builder, id, inputs| {
+            let op = match graph.node(id).op.clone() {
+                Op::Call { function, result } => Op::Call { function: of(&function), result },
+                Op::Scan { scan, result } => {
+                    Op::Scan { scan: Scan { body: of(&scan.body), ..scan }, result }
+                }
+                Op::Cond { then, otherwise, result } => {
+                    Op::Cond { then: of(&then), otherwise: of(&otherwise), result }
+                }
+                op => op,
+            };
+            builder.node(op, inputs)
+        })
+    }
 }
 
 /// One level of `grad` nodes: those whose first operand holds none.
@@ -51,6 +116,9 @@ struct Round {
     cuts: Vec<NodeId>,
     /// What the values differentiated read, themselves included.
     read: Vec<bool>,
+    /// Results of sub-graphs that belong to applications read, but are used elsewhere: they take part, so that what
+    /// is prepared is applied once.
+    kept: Vec<NodeId>,
 }
 
 impl Round {
@@ -77,11 +145,13 @@ impl Round {
         let mut cuts: Vec<NodeId> = wrt.filter(|w| interior(w) && read[w.index()]).collect();
         cuts.sort_unstable();
         cuts.dedup();
-        Round { grads, cuts, read }
+        let kept = kept(graph, &grads, &mut read);
+        Round { grads, cuts, read, kept }
     }
 
     /// The graph that computes the values to be differentiated: the inputs of `graph` and one more per cut, its
-    /// states, outputs `y0`, `y1`, ... for the values and `w0`, `w1`, ... for the cuts.
+    /// states, outputs `y0`, `y1`, ... for the values, `w0`, `w1`, ... for the cuts and `s0`, `s1`, ... for results of
+    /// sub-graphs that are used elsewhere.
     fn forward(&self, graph: &Graph) -> Graph {
         let mut builder = Builder::with_leaves_of(graph);
         let fresh: Vec<NodeId> = (0..self.cuts.len())
@@ -116,14 +186,24 @@ impl Round {
         for (i, value) in values.into_iter().enumerate() {
             builder.output(&format!("w{i}"), value);
         }
+        for (i, result) in self.kept.iter().enumerate() {
+            builder.output(&format!("s{i}"), known(&new, *result));
+        }
         finish(builder)
     }
 
     /// `graph` with this round's `grad` nodes replaced by derivatives of `prepared`, and the values differentiated by
     /// those of `prepared`. `given` is what was to be prepared.
-    fn expand(&self, graph: &Graph, given: &Graph, prepared: Graph) -> Graph {
+    fn expand(
+        &self,
+        graph: &Graph,
+        given: &Graph,
+        prepared: Graph,
+        functions: &mut Functions,
+    ) -> Graph {
         let outputs: Vec<NodeId> = prepared.outputs().iter().map(|o| o.node).collect();
-        let (ys, values) = outputs.split_at(self.grads.len());
+        let (ys, rest) = outputs.split_at(self.grads.len());
+        let (values, kept) = rest.split_at(self.cuts.len());
         let mut values = values.to_vec();
         let mut scratch = Builder::from_graph(prepared);
         let first_cut = graph.inputs().len();
@@ -147,7 +227,10 @@ impl Round {
             let present: Vec<NodeId> = wrt.iter().flatten().copied().collect();
             let one = scratch.full_like(y, 1.0);
             let link = |id: NodeId| link_of.get(&id).copied();
-            let mut found = sweep(&mut scratch, &order, &link, y, one, &present).into_iter();
+            let mut found = {
+                let seeds = [(y, one)];
+                sweep(&mut scratch, functions, &order, &link, &seeds, &present).into_iter()
+            };
             for (&(grad, _), w) in grads.iter().zip(&wrt) {
                 let derivative = w.and_then(|_| found.next().flatten());
                 derivatives.push((grad, derivative));
@@ -170,6 +253,9 @@ impl Round {
         }
         for (old, value) in self.cuts.iter().zip(&values) {
             new[old.index()] = Some(known(&from_scratch, *value));
+        }
+        for (old, result) in self.kept.iter().zip(kept) {
+            new[old.index()] = Some(known(&from_scratch, *result));
         }
         for (grad, derivative) in derivatives {
             new[grad.index()] = Some(match derivative {
@@ -212,7 +298,7 @@ impl Round {
                 continue;
             }
             let original = given.outputs()[self.grads.len() + cut].node;
-            let read = ancestors(given, original, &|_, _| true);
+            let read = ancestors(given, original, &mut |_, _| true);
             let mut new: Vec<Option<NodeId>> = vec![None; given.nodes().len()];
             for id in given.ids().filter(|id| read[id.index()]) {
                 new[id.index()] = Some(copy_node(scratch, given, id, &new));
@@ -220,6 +306,36 @@ impl Round {
             *value = known(&new, original);
         }
     }
+}
+
+/// Results that are used outside of `read`, of applications with a result in `read`; they join it.
+fn kept(
+    graph: &Graph,
+    grads: &BTreeMap<NodeId, Vec<(NodeId, NodeId)>>,
+    read: &mut [bool],
+) -> Vec<NodeId> {
+    let key = |id: NodeId| {
+        let node = graph.node(id);
+        node.op.result().map(|_| (node.op.with_result(0), node.inputs.as_slice()))
+    };
+    let applied: HashSet<(Op, &[NodeId])> =
+        graph.ids().filter(|id| read[id.index()]).filter_map(key).collect();
+    if applied.is_empty() {
+        return vec![];
+    }
+    let mut used = vec![false; graph.nodes().len()];
+    graph.roots().for_each(|root| used[root.index()] = true);
+    for id in graph.ids().filter(|id| !read[id.index()]) {
+        graph.node(id).inputs.iter().for_each(|i| used[i.index()] = true);
+    }
+    let joins = |id: &NodeId| {
+        used[id.index()]
+            && !grads.contains_key(id)
+            && key(*id).is_some_and(|k| applied.contains(&k))
+    };
+    let kept: Vec<NodeId> = graph.ids().filter(joins).collect();
+    kept.iter().for_each(|id| read[id.index()] = true);
+    kept
 }
 
 /// For each node, one more than the largest cut it reads; 0 for none. Cuts are the inputs from `first_cut` on.
@@ -251,9 +367,7 @@ fn copy_node(builder: &mut Builder, graph: &Graph, id: NodeId, new: &[Option<Nod
         _ => {
             let inputs: Vec<NodeId> = node.inputs.iter().map(|i| known(new, *i)).collect();
             let copy = builder.node(node.op.clone(), &inputs);
-            if node.at != At::Unknown {
-                builder.locate(copy, node.at);
-            }
+            builder.locate(copy, node.at, node.layer);
             copy
         }
     }

@@ -1,16 +1,18 @@
-//! Reverse mode: one sweep from a result to its leaves.
+//! Reverse mode: one sweep from results to their leaves.
 
-use crate::flow::carries;
+use crate::application;
+use crate::functions::Functions;
 use crate::gate::{Cotangent, Gate};
-use crate::row::{
-    attained, products_of_others, residual_jacobian, shape, softmax, softmax_jacobian, sum_spread,
-};
+use crate::product::products_of_others;
+use crate::row::{attained, residual_jacobian, shape, softmax, softmax_jacobian, sum_spread};
 use crate::{elementwise, linear};
 use eggrad_ir::{Builder, CrossEntropyOp, MarkOp, MoveOp, Node, NodeId, Op, ReduceOp, SoftmaxOp};
+use std::collections::HashMap;
 
 /// Appends the cotangents of `wrt` for the cotangent `cotangent` of `y`: the transposed Jacobian of `y`, applied.
 /// `None` where no path leads from there to `y` along which a derivative can flow. Appends at most a constant number
-/// of nodes per node and operand, only along such paths.
+/// of nodes per node and operand, only along such paths. Where that reads values inside a `scan`, it appends a scan
+/// that also hands them out; [`crate::merge_scans`] puts it in place of the first.
 ///
 /// # Panics
 /// When `cotangent` has another type than `y`, or a `grad` that was not resolved lies on a path: bugs of ours.
@@ -21,50 +23,122 @@ pub fn vjp(
     wrt: &[NodeId],
 ) -> Vec<Option<NodeId>> {
     let order: Vec<NodeId> = (0..=y.0).map(NodeId).collect();
-    sweep(builder, &order, &|_| None, y, cotangent, wrt)
+    sweep(builder, &mut Functions::default(), &order, &|_| None, &[(y, cotangent)], wrt)
 }
 
-/// [`vjp`] over the nodes `order`, operands before users. A node for which `link` names another one, before it in
-/// `order`, stands for that one's value.
+/// The nodes of one application of sub-graphs, in order: results of one op on the same operands.
+#[derive(Default)]
+struct Applications {
+    members: Vec<Vec<NodeId>>,
+    of: HashMap<NodeId, usize>,
+}
+
+impl Applications {
+    fn among(builder: &Builder, order: &[NodeId]) -> Applications {
+        let mut found = Applications::default();
+        let mut known: HashMap<(Op, &[NodeId]), usize> = HashMap::new();
+        for &id in order {
+            let node = builder.graph().node(id);
+            if node.op.result().is_some() {
+                let next = found.members.len();
+                let group = *known.entry((node.op.with_result(0), &node.inputs)).or_insert(next);
+                if group == next {
+                    found.members.push(vec![]);
+                }
+                found.members[group].push(id);
+                found.of.insert(id, group);
+            }
+        }
+        found
+    }
+
+    /// All results of the application of which `id` is the first; empty for its later ones.
+    fn led_by(&self, id: NodeId) -> Option<&[NodeId]> {
+        let members = &self.members[*self.of.get(&id)?];
+        Some(if members[0] == id { members } else { &[] })
+    }
+}
+
+/// [`vjp`] over the nodes `order`, operands before users, for cotangents of several values. A node for which `link`
+/// names another one, before it in `order`, stands for that one's value.
 pub(crate) fn sweep(
     builder: &mut Builder,
+    functions: &mut Functions,
     order: &[NodeId],
     link: &dyn Fn(NodeId) -> Option<NodeId>,
-    y: NodeId,
-    cotangent: NodeId,
+    seeds: &[(NodeId, NodeId)],
     wrt: &[NodeId],
 ) -> Vec<Option<NodeId>> {
-    assert!(
-        builder.ty(cotangent) == builder.ty(y),
-        "internal error: a cotangent of type {} for a value of type {}",
-        builder.ty(cotangent),
-        builder.ty(y)
-    );
+    let applications = Applications::among(builder, order);
     // Whether the value depends on one of `wrt` in a way that has a derivative.
     let mut active = vec![false; builder.graph().nodes().len()];
     wrt.iter().for_each(|w| active[w.index()] = true);
     for &id in order {
         let node = builder.graph().node(id);
         let mut operands = node.inputs.iter().enumerate();
-        let flows = operands.any(|(i, o)| active[o.index()] && carries(&node.op, i));
+        let flows = operands.any(|(i, o)| active[o.index()] && functions.flow.carries(&node.op, i));
         active[id.index()] |= flows || link(id).is_some_and(|l| active[l.index()]);
     }
     let mut cotangents: Vec<Option<Cotangent>> = vec![None; active.len()];
-    cotangents[y.index()] = Some(Cotangent::plain(cotangent));
+    for &(y, cotangent) in seeds {
+        assert!(
+            builder.ty(cotangent) == builder.ty(y),
+            "internal error: a cotangent of type {} for a value of type {}",
+            builder.ty(cotangent),
+            builder.ty(y)
+        );
+        accumulate(builder, &mut cotangents[y.index()], Cotangent::plain(cotangent));
+    }
     for &id in order.iter().rev() {
+        // When the first result is reached, the cotangents of all are complete.
+        if let Some(members) = applications.led_by(id) {
+            pull_application(builder, functions, members, &active, &mut cotangents);
+            continue;
+        }
         let Some(g) = cotangents[id.index()].filter(|_| active[id.index()]) else { continue };
         if let Some(l) = link(id).filter(|l| active[l.index()]) {
             accumulate(builder, &mut cotangents[l.index()], g);
         }
         let node = builder.graph().node(id).clone();
         for (i, operand) in node.inputs.iter().enumerate() {
-            if active[operand.index()] && carries(&node.op, i) {
+            if active[operand.index()] && functions.flow.carries(&node.op, i) {
                 let part = pull(builder, id, &node, i, g);
                 accumulate(builder, &mut cotangents[operand.index()], part);
             }
         }
     }
     wrt.iter().map(|w| cotangents[w.index()].map(|c| c.closed(builder))).collect()
+}
+
+/// Hands the cotangents of the results `members` of one application to its operands.
+fn pull_application(
+    b: &mut Builder,
+    functions: &mut Functions,
+    members: &[NodeId],
+    active: &[bool],
+    cotangents: &mut [Option<Cotangent>],
+) {
+    let mut given = vec![];
+    for &id in members {
+        if let Some(g) = cotangents[id.index()].filter(|_| active[id.index()]) {
+            let op = b.graph().node(id).op.clone();
+            given.push((op, g.closed(b)));
+        }
+    }
+    let Some((op, _)) = given.first() else { return };
+    let op = op.with_result(0);
+    let inputs = b.graph().node(members[0]).inputs.clone();
+    let wanted: Vec<usize> = (0..inputs.len())
+        .filter(|&i| active[inputs[i].index()])
+        .filter(|&i| given.iter().any(|(op, _)| functions.flow.carries(op, i)))
+        .collect();
+    let mut results: Vec<(usize, NodeId)> =
+        given.iter().map(|(op, g)| (op.result().unwrap_or(0), *g)).collect();
+    results.sort_unstable_by_key(|r| r.0);
+    let parts = application::pull(b, functions, &op, &inputs, &results, &wanted);
+    for (i, part) in wanted.into_iter().zip(parts) {
+        accumulate(b, &mut cotangents[inputs[i].index()], Cotangent::plain(part));
+    }
 }
 
 fn accumulate(builder: &mut Builder, sum: &mut Option<Cotangent>, part: Cotangent) {
@@ -74,7 +148,7 @@ fn accumulate(builder: &mut Builder, sum: &mut Option<Cotangent>, part: Cotangen
     });
 }
 
-/// The cotangent of operand `operand` of node `y`, whose cotangent is `c`. Only asked where [`carries`] holds.
+/// The cotangent of operand `operand` of node `y`, whose cotangent is `c`. Only asked where a derivative can flow.
 fn pull(b: &mut Builder, y: NodeId, node: &Node, operand: usize, c: Cotangent) -> Cotangent {
     let gate = match (&node.op, c.gate) {
         (Op::Select, _) => {
@@ -98,13 +172,16 @@ fn pull(b: &mut Builder, y: NodeId, node: &Node, operand: usize, c: Cotangent) -
             let from = shape(b, node.inputs[0]);
             Some(Gate { condition: linear::moved(b, op, &from, gate.condition), ..gate })
         }
+        (Op::Fold { windows, .. }, Some(gate)) => {
+            Some(Gate { condition: b.window(gate.condition, windows.clone()), ..gate })
+        }
         (Op::Reduce(_, axes) | Op::CrossEntropy(CrossEntropyOp::Value, axes), Some(gate)) => {
             let full = shape(b, node.inputs[0]);
             Some(Gate { condition: b.spread_over(gate.condition, &full, axes), ..gate })
         }
         // Elements mix.
         (
-            Op::Move(MoveOp::Broadcast { .. })
+            Op::Move(MoveOp::Broadcast { .. } | MoveOp::Window(_))
             | Op::Softmax(..)
             | Op::CrossEntropy(CrossEntropyOp::Residual, _)
             | Op::Dot(_)
@@ -124,6 +201,11 @@ fn pull(b: &mut Builder, y: NodeId, node: &Node, operand: usize, c: Cotangent) -
             | Op::Size { .. }
             | Op::Compare(_)
             | Op::OneHot { .. }
+            | Op::RandomKey { .. }
+            | Op::Random { .. }
+            | Op::Call { .. }
+            | Op::Scan { .. }
+            | Op::Cond { .. }
             | Op::Grad,
             Some(_),
         ) => panic!("internal error: no cotangent goes through `{}`", node.op.name()),
@@ -151,7 +233,7 @@ fn pull_value(b: &mut Builder, y: NodeId, node: &Node, operand: usize, g: NodeId
             match op {
                 ReduceOp::Sum => b.spread_over(g, &full, axes),
                 ReduceOp::Prod => {
-                    let others = products_of_others(b, x, y, axes);
+                    let others = products_of_others(b, x, axes);
                     let g = b.spread_over(g, &full, axes);
                     b.mul(g, others)
                 }
@@ -207,6 +289,7 @@ fn pull_value(b: &mut Builder, y: NodeId, node: &Node, operand: usize, g: NodeId
         Op::Dot(axes) => linear::dot(b, axes, [x, node.inputs[1]], operand, g),
         Op::Gather { batch } => linear::gather(b, *batch, x, node.inputs[1], g),
         Op::ScatterAdd { batch, size } => linear::scatter_add(b, *batch, *size, x, g),
+        Op::Fold { windows, .. } => b.window(g, windows.clone()),
         Op::Input(_)
         | Op::State(_)
         | Op::Const(..)
@@ -217,6 +300,11 @@ fn pull_value(b: &mut Builder, y: NodeId, node: &Node, operand: usize, g: NodeId
         | Op::Select
         | Op::Mark(MarkOp::StopGradient)
         | Op::OneHot { .. }
+        | Op::RandomKey { .. }
+        | Op::Random { .. }
+        | Op::Call { .. }
+        | Op::Scan { .. }
+        | Op::Cond { .. }
         | Op::Grad => panic!("internal error: no cotangent goes through `{}`", node.op.name()),
     }
 }

@@ -1,6 +1,6 @@
 //! What the derivatives of reductions and softmax have in common in both directions.
 
-use eggrad_ir::{BinaryOp, Builder, CompareOp, NodeId, Op, ReduceOp, Shape, SoftmaxOp};
+use eggrad_ir::{Builder, CompareOp, NodeId, Op, Shape, SoftmaxOp};
 
 /// Shape of a node.
 pub(crate) fn shape(b: &Builder, x: NodeId) -> Shape {
@@ -39,28 +39,6 @@ pub(crate) fn residual_jacobian(
     let change = softmax_jacobian(b, p, d, axes);
     let total = sum_spread(b, t, axes);
     b.mul(total, change)
-}
-
-/// For each element of `x` the product of the others of its row, where `y` is the product of all. Divides only by what
-/// is not zero.
-pub(crate) fn products_of_others(b: &mut Builder, x: NodeId, y: NodeId, axes: &[usize]) -> NodeId {
-    let full = shape(b, x);
-    let zero = b.full_like(x, 0.0);
-    let one = b.full_like(x, 1.0);
-    let is_zero = b.compare(CompareOp::Eq, x, zero);
-    let filled = b.select(is_zero, one, x);
-    // Rows without a zero: divide. Rows with one: only the zero itself sees a product, that of all others.
-    let y = b.spread_over(y, &full, axes);
-    let without = b.div(y, filled);
-    let of_filled = b.reduce(ReduceOp::Prod, filled, axes.to_vec());
-    let of_filled = b.spread_over(of_filled, &full, axes);
-    let hits = b.select(is_zero, one, zero);
-    let zeros = sum_spread(b, hits, axes);
-    let single = b.compare(CompareOp::Eq, zeros, one);
-    let alone = b.binary(BinaryOp::And, single, is_zero);
-    let none = b.compare(CompareOp::Eq, zeros, zero);
-    let rest = b.select(alone, of_filled, zero);
-    b.select(none, without, rest)
 }
 
 /// Where the elements of `x` attain `y`, the extremum of their row, and how many do, as a float of the shape of `y`.

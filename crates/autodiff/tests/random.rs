@@ -11,7 +11,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn smooth_gradients(random in random_graph(Config::smooth(DType::F64)), seed in any::<u64>()) {
+    fn smooth_gradients(random in random_graph(Config { calls: true, ..Config::smooth(DType::F64) }), seed in any::<u64>()) {
         let wrt = random.float_leaves();
         let (graph, inputs, states) = (&random.graph, &random.inputs, &random.states);
         let error = check_gradient(graph, inputs, states, &wrt, 1, seed);
@@ -22,7 +22,7 @@ proptest! {
 
     #[test]
     fn second_derivatives(
-        random in random_graph(Config { steps: 6, ..Config::smooth(DType::F32) }),
+        random in random_graph(Config { steps: 6, calls: true, ..Config::smooth(DType::F32) }),
         seed in any::<u64>(),
     ) {
         let wrt = random.float_leaves();
@@ -31,7 +31,7 @@ proptest! {
     }
 
     #[test]
-    fn gradients_away_from_kinks(random in random_graph(Config::new(DType::F32)), seed in any::<u64>()) {
+    fn gradients_away_from_kinks(random in random_graph(Config { calls: true, ..Config::new(DType::F32) }), seed in any::<u64>()) {
         let wrt = random.float_leaves();
         let (graph, inputs, states) = (&random.graph, &random.inputs, &random.states);
         // Differences see through what stops a gradient.
@@ -42,7 +42,7 @@ proptest! {
     }
 
     #[test]
-    fn resolving_twice_gives_the_same_text(random in random_graph(Config::smooth(DType::F64))) {
+    fn resolving_twice_gives_the_same_text(random in random_graph(Config { calls: true, ..Config::smooth(DType::F64) })) {
         let mut b = Builder::from_graph(random.graph.clone());
         let y = random.graph.outputs()[0].node;
         let axes = (0..b.ty(y).rank()).collect();

@@ -12,6 +12,7 @@ mod flush;
 mod inst;
 mod math;
 mod pointwise;
+mod random;
 
 pub use eval::{Env, eval};
 pub use inst::{BinaryInst, Body, CompareInst, Inst, Lane, ShiftInst, UnaryInst, Value};

@@ -4,7 +4,8 @@ use crate::cost::MachineCost;
 use crate::error::Error;
 use crate::report::Report;
 use crate::stage::Stages;
-use eggrad_ir::Graph;
+use eggrad_autodiff::{hoist, merge_scans};
+use eggrad_ir::{Graph, inline};
 use eggrad_jit::{self as jit, Executable, JitConfig};
 use eggrad_rewrite::{Danger, RewriteConfig, RewriteError, Semantics};
 use eggrad_schedule::{ScheduleConfig, clusters, schedule};
@@ -67,20 +68,28 @@ fn differentiate(written: &Graph, options: &Options, stages: &mut Stages) -> Res
     let mut nodes_before = 0;
     let mut rewritten = vec![];
     let graph = stages.graph("differentiate", || {
-        let as_written = eggrad_autodiff::resolve::<Error>(written.clone(), &mut Ok)?;
+        // A function with a derivative of its own stays one until that has been used.
+        let open = inline(written, &|function| function.vjp().is_none());
+        let as_written = expand(eggrad_autodiff::resolve::<Error>(open.clone(), &mut Ok)?);
         nodes_before = as_written.computing_nodes();
         if !options.rewrite {
             return Ok(as_written);
         }
-        eggrad_autodiff::resolve(written.clone(), &mut |forward| {
+        let differentiated = eggrad_autodiff::resolve(open, &mut |forward| {
             let (stable, report) = rewrite(forward, &config)?;
             rewritten.push(report);
             Ok::<Graph, Error>(stable)
-        })
+        })?;
+        Ok(expand(differentiated))
     })?;
     stages.report.nodes_before = nodes_before;
     rewritten.into_iter().for_each(|round| count(&mut stages.report, round));
     Ok(graph)
+}
+
+/// Writes functions into their callers, lets loops share what they share, and takes out of them what no step changes.
+fn expand(graph: Graph) -> Graph {
+    hoist(merge_scans(inline(&graph, &|_| true)))
 }
 
 /// Optimises the whole graph, forward, backward and update together.

@@ -21,9 +21,31 @@ pub(crate) fn stay_apart(write: &dyn Fn(&Writer, usize)) -> bool {
     let outer = |(a, b): (&Output, &Output)| {
         differing(&one.ty(a.node).shape, &two.ty(b.node).shape).as_deref() == Some(&[0])
     };
+    let leading = |graph: &Graph| graph.inputs().iter().map(|i| i.node).collect::<Vec<_>>();
+    one.outputs().iter().zip(two.outputs()).all(outer)
+        && leading(&one) == leading(&two)
+        && one
+            .inputs()
+            .iter()
+            .zip(two.inputs())
+            .all(|(a, b)| differing(&a.ty.shape, &b.ty.shape).as_deref() == Some(&[0]))
+        && graphs_keep_apart(&one, &two)
+}
+
+/// Whether all nodes of two graphs do, which differ in the number of rows alone; their inputs may have rows in any
+/// axis, or none.
+fn graphs_keep_apart(one: &Graph, two: &Graph) -> bool {
     one.nodes().len() == two.nodes().len()
-        && one.outputs().iter().zip(two.outputs()).all(outer)
-        && one.nodes().iter().zip(two.nodes()).all(|(a, b)| node_keeps_apart(&one, a, &two, b))
+        && one.nodes().iter().zip(two.nodes()).all(|(a, b)| node_keeps_apart(one, a, two, b))
+}
+
+/// The same for the sub-graphs that two ops apply.
+fn functions_keep_apart(a: &Op, b: &Op) -> bool {
+    let (one, two) = (a.functions(), b.functions());
+    one.len() == two.len()
+        && one.iter().zip(two).all(|(f, g)| {
+            f.vjp().is_none() && g.vjp().is_none() && graphs_keep_apart(f.graph(), g.graph())
+        })
 }
 
 /// The axes in which two shapes of one rank differ, or `None` when the ranks do.
@@ -50,7 +72,7 @@ fn node_keeps_apart(one: &Graph, a: &Node, two: &Graph, b: &Node) -> bool {
         .collect();
     let over = |axes: &[usize]| operands.iter().flatten().any(|axis| axes.contains(axis));
     match &a.op {
-        Op::Input(_) => rows == Some(0),
+        Op::Input(_) => true,
         Op::State(_) => rows.is_none(),
         Op::Const(..) | Op::Data(_) => a.op == b.op,
         // A count along the rows begins anew in each batch.
@@ -74,6 +96,24 @@ fn node_keeps_apart(one: &Graph, a: &Node, two: &Graph, b: &Node) -> bool {
         Op::Move(op) => moves_keep_apart(op, one.ty(a.inputs[0]).shape.dims(), operands[0], rows),
         // Rows among the places to pick from would meet.
         Op::Gather { batch } => operands[0] != Some(*batch) && a.op == b.op,
+        Op::Fold { windows, length } => {
+            let Op::Fold { windows: others, length: lengths } = &b.op else { return false };
+            let slides = rows.is_some_and(|axis| windows.axes.contains(&axis));
+            !slides && windows == others && length == lengths
+        }
+        // What is drawn depends on the place.
+        Op::Random { .. } => rows.is_none() && a.op == b.op,
+        Op::RandomKey { .. } => a.op == b.op,
+        Op::Scan { scan: s, .. } => {
+            let Op::Scan { scan: t, .. } = &b.op else { return false };
+            let along = (s.carries..s.carries + s.xs).any(|i| operands[i] == Some(0));
+            let same = (s.carries, s.xs, s.length, s.reverse, a.op.result())
+                == (t.carries, t.xs, t.length, t.reverse, b.op.result());
+            !along && same && functions_keep_apart(&a.op, &b.op)
+        }
+        Op::Call { .. } | Op::Cond { .. } => {
+            a.op.result() == b.op.result() && functions_keep_apart(&a.op, &b.op)
+        }
         Op::ScatterAdd { .. } | Op::Grad => operands.iter().all(Option::is_none) && a.op == b.op,
     }
 }
@@ -94,6 +134,7 @@ fn moves_keep_apart(op: &MoveOp, dims: &[usize], from: Option<usize>, to: Option
         MoveOp::Slice { start, step, size } | MoveOp::Pad { start, step, size, .. } => {
             whole(start, step, size)
         }
+        MoveOp::Window(windows) => !windows.axes.contains(&from),
     }
 }
 
@@ -117,6 +158,11 @@ mod tests {
         assert!(apart(|x, _| x.argmax(1).one_hot(4)));
         assert!(apart(|x, _| x - x.mean_over(1).unsqueeze(1)));
         assert!(apart(|x, _| x.pad(1, 1, 1, 0.0).logsumexp(1)));
+        assert!(apart(|x, _| x.windows([1], [2], [1], [1]).max(-1)));
+        assert!(apart(|x, n| {
+            let h = x.graph().constant(0.0).broadcast_to([n]);
+            x.graph().scan(&[h], &[x.transpose()], |h, x| (vec![h[0] + x[0]], vec![])).carries[0]
+        }));
     }
 
     #[test]
@@ -129,6 +175,11 @@ mod tests {
         assert!(!apart(|x, _| x.flip(0)));
         assert!(!apart(|x, _| x.cumsum(0)));
         assert!(!apart(|x, _| x.slice(0, 0..4)));
+        assert!(!apart(|x, n| x + x.graph().random().uniform([n, 4])));
+        assert!(!apart(|x, _| {
+            let h = x.graph().constant(0.0).broadcast_to([4]);
+            x.graph().scan(&[h], &[x], |h, x| (vec![h[0] + x[0]], vec![h[0]])).stacked[0]
+        }));
         assert!(!apart(|x, n| x.graph().param("w", [n, n], Init::GlorotUniform).matmul(x)));
     }
 

@@ -75,6 +75,14 @@ pub enum InterpError {
         /// Where it was written.
         at: At,
     },
+    /// A scan of more steps than the interpreter takes on.
+    #[error("`scan` takes {length} steps, more than the interpreter takes on{}", place(at))]
+    TooLong {
+        /// Number of steps.
+        length: usize,
+        /// Where it was written.
+        at: At,
+    },
 }
 
 fn place(at: &At) -> String {

@@ -18,11 +18,15 @@
 //! * Casts between integers wrap; a `size` or `iota` that its type cannot hold wraps (integers) or rounds (floats).
 //! * Labels of an input with a declared range are checked before a run; elsewhere `one_hot` out of range is a row of
 //!   zeros, `gather` out of range NaN, 0 or false, `scatter_add` out of range dropped.
+//! * Random numbers have the same bits in every precision; [`random`] makes them.
+//! * A `scan` of no steps gives its initial values and stacks nothing. Of a `cond` only the function chosen is computed.
 #![forbid(unsafe_code)]
 
+mod apply;
 mod error;
 mod node;
 mod place;
+pub mod random;
 mod row;
 mod run;
 pub mod scalar;

@@ -1,6 +1,7 @@
 //! One node: its value from those of its operands.
 
-use crate::place::{offsets, offsets_along, places, rows};
+use crate::place::{offsets, offsets_along, places, rows, window_places};
+use crate::random;
 use crate::row;
 use crate::scalar::{binary_float, binary_int, compare, int_limits, unary_float, unary_int};
 use crate::value::Value;
@@ -13,10 +14,15 @@ use eggrad_ir::{
 pub(crate) fn evaluate(node: &Node, types: &[&TensorType], args: &[&Value]) -> Value {
     if node.ty.shape.elements() == 0 {
         // Nothing to compute, but perhaps an operand axis of any length to walk.
-        return Value::Float(vec![]).cast(node.ty.dtype);
+        return Value::empty(node.ty.dtype);
     }
     match &node.op {
-        Op::Input(_) | Op::State(_) | Op::Grad => {
+        Op::Input(_)
+        | Op::State(_)
+        | Op::Call { .. }
+        | Op::Scan { .. }
+        | Op::Cond { .. }
+        | Op::Grad => {
             panic!("internal error: `{}` has no value of its own", node.op.name())
         }
         Op::Const(dtype, literal) => match literal {
@@ -78,6 +84,20 @@ pub(crate) fn evaluate(node: &Node, types: &[&TensorType], args: &[&Value]) -> V
         }
         Op::Gather { batch } => gather(*batch, types, args),
         Op::ScatterAdd { batch, size } => scatter_add(*batch, *size, types, args),
+        Op::Fold { windows, .. } => {
+            let to = window_places(&node.ty.shape, windows);
+            let places = to.into_iter().enumerate().map(|(from, to)| (to, from));
+            add_at(args[0], places, node.ty.shape.elements())
+        }
+        Op::RandomKey { stream } => {
+            let word = |i: usize| args[i].ints()[0] as i32;
+            let key = random::key(*stream, word(0), word(1));
+            Value::Int(key.iter().map(|&k| i64::from(k as i32)).collect())
+        }
+        Op::Random { dtype, shape } => {
+            let word = |i: usize| args[0].ints()[i] as u32;
+            random::numbers(*dtype, [word(0), word(1)], shape.elements())
+        }
     }
 }
 
@@ -181,6 +201,7 @@ fn moved(op: &MoveOp, ty: &TensorType, x: &Value) -> Value {
             }
             offsets(shape.dims(), &strides)
         }
+        MoveOp::Window(windows) => window_places(&ty.shape, windows),
         MoveOp::Slice { start, step, size } => places(&ty.shape, start, step, size),
         MoveOp::Pad { start, step, size, fill } => {
             let shape: Shape = size.iter().copied().collect();
@@ -304,21 +325,23 @@ fn scatter_add(batch: usize, size: usize, types: &[&TensorType], args: &[&Value]
             }
         }
     }
-    let elements = batches * size * rest;
-    match args[1] {
-        Value::Float(updates) => {
+    add_at(args[1], moves.into_iter(), batches * size * rest)
+}
+
+/// Zeros to which elements are added: `moves` are pairs of a place in the result and the place of the element.
+fn add_at(x: &Value, moves: impl Iterator<Item = (usize, usize)>, elements: usize) -> Value {
+    match x {
+        Value::Float(x) => {
             let mut result = vec![0.0; elements];
-            moves.into_iter().for_each(|(to, from)| result[to] += updates[from]);
+            moves.for_each(|(to, from)| result[to] += x[from]);
             Value::Float(result)
         }
-        Value::Int(updates) => {
+        Value::Int(x) => {
             let mut result = vec![0i64; elements];
-            let add =
-                |(to, from): (usize, usize)| result[to] = result[to].wrapping_add(updates[from]);
-            moves.into_iter().for_each(add);
+            moves.for_each(|(to, from)| result[to] = result[to].wrapping_add(x[from]));
             Value::Int(result)
         }
-        Value::Bool(_) => panic!("internal error: `scatter_add` of bools"),
+        Value::Bool(_) => panic!("internal error: bools are not added"),
     }
 }
 

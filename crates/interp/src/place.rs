@@ -1,6 +1,6 @@
 //! Where elements lie.
 
-use eggrad_ir::Shape;
+use eggrad_ir::{Shape, Windows};
 
 /// Row-major walk over `dims`: the offset of every position, with `strides` elements between neighbours.
 pub(crate) fn offsets(dims: &[usize], strides: &[usize]) -> Vec<usize> {
@@ -40,4 +40,20 @@ pub(crate) fn places(shape: &Shape, start: &[usize], step: &[usize], size: &[usi
 pub(crate) fn rows(shape: &Shape, axes: &[usize]) -> (Vec<usize>, Vec<usize>) {
     let others: Vec<usize> = (0..shape.rank()).filter(|a| !axes.contains(a)).collect();
     (offsets_along(shape, &others), offsets_along(shape, axes))
+}
+
+/// Offsets in a row-major tensor of `shape` of every position of every window, in the order of a `window`'s result.
+pub(crate) fn window_places(shape: &Shape, windows: &Windows) -> Vec<usize> {
+    let (mut dims, mut strides) = (shape.dims().to_vec(), shape.strides());
+    for (i, &axis) in windows.axes.iter().enumerate() {
+        let Some(positions) = windows.positions(i, dims[axis]) else {
+            panic!("internal error: windows that do not fit {shape}")
+        };
+        dims[axis] = positions;
+        dims.push(windows.size[i]);
+        // As in `places`, what is never walked may be of any size.
+        strides.push(windows.dilation[i].wrapping_mul(strides[axis]));
+        strides[axis] = windows.stride[i].wrapping_mul(strides[axis]);
+    }
+    offsets(&dims, &strides)
 }

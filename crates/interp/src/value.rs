@@ -36,6 +36,41 @@ impl Value {
         Tensor { ty: ty.clone(), data }
     }
 
+    /// No element of type `dtype`.
+    pub(crate) fn empty(dtype: DType) -> Value {
+        Value::Float(vec![]).cast(dtype)
+    }
+
+    /// `count` elements from number `first` on.
+    pub(crate) fn slice(&self, first: usize, count: usize) -> Value {
+        match self {
+            Value::Float(v) => Value::Float(v[first..first + count].to_vec()),
+            Value::Int(v) => Value::Int(v[first..first + count].to_vec()),
+            Value::Bool(v) => Value::Bool(v[first..first + count].to_vec()),
+        }
+    }
+
+    /// Puts the elements of `other`, of the same lane, behind.
+    pub(crate) fn append(&mut self, other: &Value) {
+        match self {
+            Value::Float(v) => v.extend_from_slice(other.floats()),
+            Value::Int(v) => v.extend_from_slice(other.ints()),
+            Value::Bool(v) => v.extend_from_slice(other.bools()),
+        }
+    }
+
+    /// Blocks of `size` elements in the opposite order.
+    pub(crate) fn reverse_blocks(&mut self, size: usize) {
+        fn all<T: Copy>(v: &[T], size: usize) -> Vec<T> {
+            v.rchunks(size.max(1)).flatten().copied().collect()
+        }
+        match self {
+            Value::Float(v) => *v = all(v, size),
+            Value::Int(v) => *v = all(v, size),
+            Value::Bool(v) => *v = all(v, size),
+        }
+    }
+
     pub(crate) fn floats(&self) -> &[f64] {
         match self {
             Value::Float(v) => v,

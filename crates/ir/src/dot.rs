@@ -66,7 +66,9 @@ fn is_local(op: &Op) -> bool {
         | Op::Select
         | Op::Cast(_)
         | Op::Mark(_)
-        | Op::Move(_) => true,
+        | Op::Move(_)
+        | Op::RandomKey { .. }
+        | Op::Random { .. } => true,
         Op::Input(_)
         | Op::State(_)
         | Op::Reduce(..)
@@ -76,6 +78,10 @@ fn is_local(op: &Op) -> bool {
         | Op::OneHot { .. }
         | Op::Gather { .. }
         | Op::ScatterAdd { .. }
+        | Op::Fold { .. }
+        | Op::Call { .. }
+        | Op::Scan { .. }
+        | Op::Cond { .. }
         | Op::Grad => false,
     }
 }

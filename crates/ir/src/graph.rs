@@ -29,6 +29,20 @@ pub struct Node {
     pub ty: TensorType,
     /// Where the user wrote it; takes no part in equality.
     pub at: At,
+    /// The layer it was written in; takes no part in equality.
+    pub layer: Layer,
+}
+
+/// A layer of the user's model, for pictures: a number among [`Graph::layers`], or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Layer(Option<u32>);
+
+/// First number of the inputs that stand for variables of a sub-graph under construction.
+const FIRST_VARIABLE: usize = 1 << 40;
+
+/// Whether `op` stands for a variable of a sub-graph under construction.
+pub(crate) fn is_variable(op: &Op) -> bool {
+    matches!(op, Op::Input(i) if *i >= FIRST_VARIABLE)
 }
 
 /// A run-time input.
@@ -76,6 +90,11 @@ impl StateKind {
             StateKind::Counter => "counter",
         }
     }
+
+    /// The kind called `name` in the text form.
+    pub fn from_name(name: &str) -> Option<StateKind> {
+        StateKind::ALL.into_iter().find(|k| k.name() == name)
+    }
 }
 
 /// A value that outlives a run: read at its start, perhaps written at its end.
@@ -112,7 +131,34 @@ pub struct Graph {
     pub(crate) states: Vec<StateDecl>,
     pub(crate) outputs: Vec<Output>,
     pub(crate) guard: Option<NodeId>,
+    layers: Vec<String>,
 }
+
+/// Equal declarations and nodes in the same order; where they were written does not count.
+impl PartialEq for Graph {
+    fn eq(&self, other: &Graph) -> bool {
+        let nodes = |g: &Graph| g.nodes.len();
+        let same_node =
+            |(a, b): (&Node, &Node)| a.op == b.op && a.inputs == b.inputs && a.ty == b.ty;
+        let same_input = |(a, b): (&InputDecl, &InputDecl)| {
+            let bits = |r: Option<(f64, f64)>| r.map(|(l, h)| (l.to_bits(), h.to_bits()));
+            a.name == b.name && a.ty == b.ty && bits(a.range) == bits(b.range) && a.node == b.node
+        };
+        let same_state = |(a, b): (&StateDecl, &StateDecl)| {
+            (&a.name, a.kind, &a.ty, a.read, a.write) == (&b.name, b.kind, &b.ty, b.read, b.write)
+        };
+        nodes(self) == nodes(other)
+            && self.inputs.len() == other.inputs.len()
+            && self.states.len() == other.states.len()
+            && self.nodes.iter().zip(&other.nodes).all(same_node)
+            && self.inputs.iter().zip(&other.inputs).all(same_input)
+            && self.states.iter().zip(&other.states).all(same_state)
+            && self.outputs == other.outputs
+            && self.guard == other.guard
+    }
+}
+
+impl Eq for Graph {}
 
 impl Graph {
     /// Every node, operands before users.
@@ -155,15 +201,22 @@ impl Graph {
         self.guard
     }
 
+    /// Path of a layer, such as `block1.attention`; `None` for what was written in no layer.
+    pub fn layer_name(&self, layer: Layer) -> Option<&str> {
+        layer.0.map(|l| self.layers[l as usize].as_str())
+    }
+
     /// All nodes that must be computed: outputs, then state writes, then the guard.
     pub fn roots(&self) -> impl Iterator<Item = NodeId> + '_ {
         let outputs = self.outputs.iter().map(|o| o.node);
         outputs.chain(self.states.iter().filter_map(|s| s.write)).chain(self.guard)
     }
 
-    /// Whether a `grad` is left to resolve.
+    /// Whether a `grad` is left to resolve, here or in a sub-graph.
     pub fn has_grad(&self) -> bool {
-        self.nodes.iter().any(|n| n.op == Op::Grad)
+        self.nodes
+            .iter()
+            .any(|n| n.op == Op::Grad || n.op.functions().iter().any(|f| f.graph().has_grad()))
     }
 
     /// Number of nodes that compute: neither leaves nor moves.
@@ -190,6 +243,8 @@ impl Graph {
 pub struct Builder {
     graph: Graph,
     known: HashMap<(Op, Vec<NodeId>), NodeId>,
+    layer: Layer,
+    variables: usize,
 }
 
 impl Builder {
@@ -202,18 +257,22 @@ impl Builder {
     pub fn from_graph(graph: Graph) -> Builder {
         let entry = |(i, n): (usize, &Node)| ((n.op.clone(), n.inputs.clone()), NodeId(i as u32));
         let known = graph.nodes.iter().enumerate().map(entry).collect();
-        Builder { graph, known }
+        Builder { graph, known, ..Builder::default() }
     }
 
     /// A builder with the inputs and states of `graph`, in the same order, and nothing else.
     pub fn with_leaves_of(graph: &Graph) -> Builder {
         let mut builder = Builder::new();
+        builder.copy_layers(graph);
         for input in &graph.inputs {
+            builder.layer = graph.node(input.node).layer;
             builder.declare_input(&input.name, input.ty.clone(), input.range, input.at);
         }
         for state in &graph.states {
+            builder.layer = graph.node(state.read).layer;
             builder.declare_state(&state.name, state.kind, state.ty.clone(), state.at);
         }
+        builder.layer = Layer::default();
         builder
     }
 
@@ -286,19 +345,40 @@ impl Builder {
     pub fn operand(&self, id: NodeId, position: usize) -> Operand {
         let node = self.graph.node(id);
         let name = match node.op {
-            Op::Input(i) => self.graph.inputs[i].name.clone(),
+            Op::Input(i) if i < FIRST_VARIABLE => self.graph.inputs[i].name.clone(),
+            Op::Input(_) => "variable of a sub-graph".to_string(),
             Op::State(i) => self.graph.states[i].name.clone(),
             _ => format!("operand {position} ({})", node.op.name()),
         };
         Operand { name, ty: node.ty.clone(), at: node.at }
     }
 
-    /// Gives a node the place where the user wrote it, if it has none yet.
-    pub fn locate(&mut self, id: NodeId, at: At) {
+    /// Gives a node the place and the layer where the user wrote it, if it has none yet.
+    pub fn locate(&mut self, id: NodeId, at: At, layer: Layer) {
         let node = &mut self.graph.nodes[id.index()];
         if node.at == At::Unknown {
             node.at = at;
         }
+        if node.layer == Layer::default() {
+            node.layer = layer;
+        }
+    }
+
+    /// Says in which layer what follows is written, by its path; `None` for none.
+    pub fn set_layer(&mut self, path: Option<&str>) {
+        let layers = &mut self.graph.layers;
+        self.layer = Layer(path.map(|path| {
+            let known = layers.iter().position(|l| l == path);
+            known.unwrap_or_else(|| {
+                layers.push(path.to_string());
+                layers.len() - 1
+            }) as u32
+        }));
+    }
+
+    /// Takes over the layers of `graph`, so that its nodes' layers mean the same here. For an empty builder.
+    pub(crate) fn copy_layers(&mut self, graph: &Graph) {
+        self.graph.layers.clone_from(&graph.layers);
     }
 
     /// Names a result.
@@ -340,8 +420,13 @@ impl Builder {
     fn append(&mut self, op: Op, inputs: Vec<NodeId>, ty: TensorType, at: At) -> NodeId {
         let id = NodeId(self.graph.nodes.len() as u32);
         self.known.insert((op.clone(), inputs.clone()), id);
-        self.graph.nodes.push(Node { op, inputs, ty, at });
+        self.graph.nodes.push(Node { op, inputs, ty, at, layer: self.layer });
         id
+    }
+
+    pub(crate) fn push_variable(&mut self, ty: TensorType, at: At) -> NodeId {
+        self.variables += 1;
+        self.append(Op::Input(FIRST_VARIABLE + self.variables), vec![], ty, at)
     }
 }
 

@@ -10,24 +10,31 @@
 //! ([`Op::Grad`]) until differentiation resolves it.
 #![forbid(unsafe_code)]
 
+mod apply;
+mod close;
 mod dot;
 mod error;
+mod function;
 mod graph;
 mod infer;
 mod make;
+mod old_parse;
+mod old_text;
 pub mod op;
-mod parse;
 mod text;
 mod types;
 mod verify;
 
+pub use apply::{inline, map_functions, rebuild};
 pub use dot::{Cluster, Part, parts, to_dot};
 pub use error::{Operand, TypeError, TypeErrors};
-pub use graph::{Builder, Graph, InputDecl, Node, NodeId, Output, StateDecl, StateKind};
+pub use function::{Function, MAX_DEPTH};
+pub use graph::{Builder, Graph, InputDecl, Layer, Node, NodeId, Output, StateDecl, StateKind};
 pub use make::broadcast_shape;
 pub use op::{
     BinaryOp, CompareOp, CrossEntropyOp, Domain, DotAxes, MarkOp, MoveOp, Op, Reads, ReduceOp,
-    SoftmaxOp, TensorData, UnaryOp,
+    Scan, SoftmaxOp, TensorData, UnaryOp, Windows,
 };
+pub use text::expression;
 pub use types::{At, DType, Literal, Shape, TensorType};
 pub use verify::{is_name, verify};

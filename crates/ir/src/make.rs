@@ -1,7 +1,7 @@
 //! Short ways for passes to append nodes; operands that do not fit are bugs of ours and panic.
 
 use crate::graph::{Builder, NodeId};
-use crate::op::{BinaryOp, CompareOp, DotAxes, MoveOp, Op, ReduceOp, UnaryOp};
+use crate::op::{BinaryOp, CompareOp, DotAxes, MoveOp, Op, ReduceOp, UnaryOp, Windows};
 use crate::types::{DType, Literal, Shape};
 
 impl Builder {
@@ -96,6 +96,23 @@ impl Builder {
             return x;
         }
         self.node(Op::Move(MoveOp::Transpose(perm)), &[x])
+    }
+
+    /// Windows that slide along axes.
+    pub fn window(&mut self, x: NodeId, windows: Windows) -> NodeId {
+        self.node(Op::Move(MoveOp::Window(windows)), &[x])
+    }
+
+    /// Adjoint of [`Builder::window`]; `length` are the sizes of the listed axes of the result.
+    pub fn fold(&mut self, x: NodeId, windows: Windows, length: Vec<usize>) -> NodeId {
+        self.node(Op::Fold { windows, length }, &[x])
+    }
+
+    /// Every result of one application of sub-graphs; `op` is the node of any of its results.
+    pub fn application(&mut self, op: &Op, inputs: &[NodeId]) -> Vec<NodeId> {
+        let count = op.functions().first().map_or(0, |f| f.graph().outputs().len());
+        let results = (0..count).map(|i| op.with_result(i));
+        results.map(|op| self.node(op, inputs)).collect()
     }
 
     /// Reduction over `axes`, which increase; a sum over no axes adds nothing.

@@ -4,6 +4,7 @@
 //! what is still missing when a row is added. A row holds the name in the text form, the domain on which tests draw
 //! values, and what the reverse-mode derivative reads.
 
+use crate::function::Function;
 use crate::types::{DType, Literal, Shape};
 use std::sync::Arc;
 
@@ -272,6 +273,61 @@ pub enum MoveOp {
         /// What stands where no element does; of the operand's type.
         fill: Literal,
     },
+    /// Windows that slide along some axes, as a view: what convolution contracts and pooling reduces.
+    Window(Windows),
+}
+
+/// Windows along `axes`, which increase; the other lists have one entry per listed axis, at least 1. An axis of `n`
+/// positions has [`Windows::positions`] windows; their number takes the axis' place in the shape, and the positions
+/// inside a window are new last axes, in the order of `axes`: `[N, H, W, C]` with windows along 1 and 2 becomes
+/// `[N, OH, OW, C, KH, KW]`. Position `k` of window `o` is position `o · stride + k · dilation` of the operand's axis.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Windows {
+    /// Axes of the operand along which windows slide.
+    pub axes: Vec<usize>,
+    /// Positions of a window.
+    pub size: Vec<usize>,
+    /// Distance between the first positions of neighbouring windows.
+    pub stride: Vec<usize>,
+    /// Distance between neighbouring positions of one window.
+    pub dilation: Vec<usize>,
+}
+
+impl Windows {
+    /// Positions that a window along listed axis `i` spans, first to last; `None` when the number does not fit.
+    pub fn span(&self, i: usize) -> Option<usize> {
+        self.dilation[i].checked_mul(self.size[i] - 1)?.checked_add(1)
+    }
+
+    /// Windows along listed axis `i` when it has `length` positions; `None` when not even one fits.
+    pub fn positions(&self, i: usize, length: usize) -> Option<usize> {
+        let rest = length.checked_sub(self.span(i)?)?;
+        Some(rest / self.stride[i] + 1)
+    }
+
+    /// The listed axis that is axis `axis` of the operand.
+    pub fn listed(&self, axis: usize) -> Option<usize> {
+        self.axes.iter().position(|&a| a == axis)
+    }
+}
+
+/// A sub-graph applied once for each position of a leading axis.
+///
+/// Operands are the first `carries` values, then `xs` tensors whose first axis has `length` positions, then constants,
+/// and the body's inputs are the same in that order, with one position of each of the `xs`. The body's first `carries`
+/// outputs are the carried values after the step, the others are stacked along a new first axis.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Scan {
+    /// One step.
+    pub body: Arc<Function>,
+    /// Number of values handed from step to step.
+    pub carries: usize,
+    /// Number of tensors read position by position.
+    pub xs: usize,
+    /// Number of steps.
+    pub length: usize,
+    /// Whether steps run from the last position to the first; results are stacked at the position read.
+    pub reverse: bool,
 }
 
 /// Which axes a contraction pairs. The result has the batch axes, then the free axes of the left operand, then those
@@ -404,6 +460,52 @@ pub enum Op {
         /// Size of the axis that is indexed.
         size: usize,
     },
+    /// Adjoint of `window`: sums every position of every window to where it came from. The operand has the shape of a
+    /// `window`'s result; the result has `length` positions along the windows' axes.
+    Fold {
+        /// The windows.
+        windows: Windows,
+        /// Size of each listed axis of the result.
+        length: Vec<usize>,
+    },
+    /// Two numbers `i32[2]` made of a seed and a step, one `i32` each, for one stream: the key of `random`. The stream
+    /// is part of the node's identity, so two streams never merge, and one stream is the same wherever it is read.
+    RandomKey {
+        /// Number of the stream.
+        stream: u64,
+    },
+    /// Counter-based random numbers, each made of the key and the element's row-major number alone: all 32 bits for
+    /// `i32`, uniform in `[0, 1)` in steps of 2^-24 for `f32` and 2^-53 for `f64`.
+    Random {
+        /// `i32`, `f32` or `f64`.
+        dtype: DType,
+        /// Shape of the result.
+        shape: Shape,
+    },
+    /// One result of a sub-graph applied to the operands. Results of one application are nodes with equal operands.
+    Call {
+        /// What is applied.
+        function: Arc<Function>,
+        /// Which result.
+        result: usize,
+    },
+    /// One result of a sub-graph applied step by step.
+    Scan {
+        /// What is applied, and how.
+        scan: Scan,
+        /// Which result: the last carried values, then the stacked ones.
+        result: usize,
+    },
+    /// One result of one of two sub-graphs with the same inputs and outputs, chosen at run time by the first operand,
+    /// one bool; the other operands are theirs.
+    Cond {
+        /// Applied when the first operand is true.
+        then: Arc<Function>,
+        /// Applied otherwise.
+        otherwise: Arc<Function>,
+        /// Which result.
+        result: usize,
+    },
     /// Derivative of the first operand, one float, with respect to the second; has the second's type. Resolved by
     /// differentiation, innermost first; nothing after it may hold one.
     Grad,
@@ -430,6 +532,7 @@ impl Op {
             Op::Move(MoveOp::Broadcast { .. }) => "broadcast",
             Op::Move(MoveOp::Slice { .. }) => "slice",
             Op::Move(MoveOp::Pad { .. }) => "pad",
+            Op::Move(MoveOp::Window(_)) => "window",
             Op::Reduce(op, _) => op.name(),
             Op::Softmax(op, _) => op.name(),
             Op::CrossEntropy(op, _) => op.name(),
@@ -437,6 +540,12 @@ impl Op {
             Op::OneHot { .. } => "one_hot",
             Op::Gather { .. } => "gather",
             Op::ScatterAdd { .. } => "scatter_add",
+            Op::Fold { .. } => "fold",
+            Op::RandomKey { .. } => "random_key",
+            Op::Random { .. } => "random",
+            Op::Call { .. } => "call",
+            Op::Scan { .. } => "scan",
+            Op::Cond { .. } => "cond",
             Op::Grad => "grad",
         }
     }
@@ -452,20 +561,57 @@ impl Op {
             | Op::Move(_)
             | Op::Reduce(..)
             | Op::Softmax(..)
-            | Op::OneHot { .. } => 1,
+            | Op::OneHot { .. }
+            | Op::Fold { .. }
+            | Op::Random { .. } => 1,
             Op::Binary(_)
             | Op::Compare(_)
             | Op::CrossEntropy(..)
             | Op::Dot(_)
             | Op::Gather { .. }
             | Op::ScatterAdd { .. }
+            | Op::RandomKey { .. }
             | Op::Grad => 2,
             Op::Select => 3,
+            Op::Call { function, .. } => function.graph().inputs().len(),
+            Op::Scan { scan, .. } => scan.body.graph().inputs().len(),
+            Op::Cond { then, .. } => 1 + then.graph().inputs().len(),
         }
     }
 
     /// Whether the op reads data or makes it from nothing: inputs, states, constants, iota.
     pub fn is_leaf(&self) -> bool {
-        self.arity() == 0
+        matches!(self, Op::Input(_) | Op::State(_) | Op::Const(..) | Op::Data(_) | Op::Iota { .. })
+    }
+
+    /// The sub-graphs that the op applies.
+    pub fn functions(&self) -> Vec<&Arc<Function>> {
+        match self {
+            Op::Call { function, .. } => vec![function],
+            Op::Scan { scan, .. } => vec![&scan.body],
+            Op::Cond { then, otherwise, .. } => vec![then, otherwise],
+            _ => vec![],
+        }
+    }
+
+    /// Which of several results of an application the node is; `None` for ops that apply no sub-graph.
+    pub fn result(&self) -> Option<usize> {
+        match self {
+            Op::Call { result, .. } | Op::Scan { result, .. } | Op::Cond { result, .. } => {
+                Some(*result)
+            }
+            _ => None,
+        }
+    }
+
+    /// The op of result number `which` of the same application; with `with_result(0)`, nodes of one application on
+    /// equal operands are told to be so. Ops that apply no sub-graph stay as they are.
+    pub fn with_result(&self, which: usize) -> Op {
+        let mut op = self.clone();
+        if let Op::Call { result, .. } | Op::Scan { result, .. } | Op::Cond { result, .. } = &mut op
+        {
+            *result = which;
+        }
+        op
     }
 }

@@ -5,7 +5,7 @@
 //! * a write has the type of its state; the guard is one float.
 
 use crate::error::{Operand, TypeError};
-use crate::graph::{Graph, NodeId};
+use crate::graph::{Graph, NodeId, is_variable};
 use crate::infer::infer;
 use crate::op::Op;
 use crate::types::{At, TensorType};
@@ -71,7 +71,17 @@ fn check_node(graph: &Graph, id: NodeId, errors: &mut Vec<TypeError>) {
             return;
         }
     };
-    if declared != Some(&node.ty) {
+    if declared == Some(&node.ty) {
+        return;
+    }
+    if is_variable(&node.op) {
+        errors.push(TypeError::new(
+            "variable",
+            node.at,
+            "of a sub-graph is used outside of it",
+            "hand values out of a sub-graph as its results",
+        ));
+    } else {
         fail(format!("(node {}) does not match its declaration", id.0));
     }
 }

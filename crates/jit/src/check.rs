@@ -5,7 +5,8 @@
 use eggrad_body::{Body, Inst, Lane, Value};
 use eggrad_ir::{DType, TensorType};
 use eggrad_schedule::{
-    ALIGN, Access, AddAt, Buffer, Fold, Kernel, KernelKind, Phase, Place, Plan, Store,
+    ALIGN, Access, AddAt, Buffer, Fold, Kernel, KernelKind, MAX_BYTES, Phase, Place, Plan, Slot,
+    Store, Target,
 };
 
 /// Lane type in which elements of `dtype` are computed with.
@@ -27,8 +28,18 @@ macro_rules! ensure {
     };
 }
 
-/// Says what is wrong with `plan`.
+/// Says what is wrong with `plan`, or with a plan nested in it.
 pub(crate) fn check(plan: &Plan) -> Result<(), String> {
+    for nested in plan.nested() {
+        ensure!(nested.states.is_empty() && nested.guard.is_none(), "a nested plan has states");
+        ensure!(nested.arena_bytes <= MAX_BYTES, "{} nested bytes", nested.arena_bytes);
+        check_plan(nested).map_err(|e| format!("nested: {e}"))?;
+    }
+    check_plan(plan)
+}
+
+/// As [`check`], when what is nested is known to be right.
+fn check_plan(plan: &Plan) -> Result<(), String> {
     for (i, buffer) in plan.buffers.iter().enumerate() {
         check_buffer(plan, buffer).map_err(|e| format!("buffer {i} `{}`: {e}", buffer.name))?;
     }
@@ -45,19 +56,17 @@ pub(crate) fn check(plan: &Plan) -> Result<(), String> {
         ensure!(buffer.elements == 1 && buffer.dtype.is_float(), "the guard is not one float");
         ensure!(guard.after <= plan.kernels.len(), "the guard comes after the last kernel");
         for kernel in &plan.kernels[..guard.after] {
-            let mut stored = stores(&kernel.kind).into_iter().map(|(_, access)| access);
-            let state = stored.find(|a| matches!(place(plan, kernel, a), Place::State(_)));
+            let mut written = written(&kernel.kind).into_iter();
+            let state = written.find(|&arg| matches!(place(plan, kernel, arg), Place::State(_)));
             ensure!(state.is_none(), "kernel `{}` writes a state before the guard", kernel.name);
         }
     }
     Ok(())
 }
 
-/// Far above any machine, far below overflow of byte addresses.
-pub(crate) const MAX_BYTES: usize = 1 << 46;
-
 fn check_buffer(plan: &Plan, buffer: &Buffer) -> Result<(), String> {
-    ensure!(buffer.elements <= MAX_BYTES / 8, "{} elements", buffer.elements);
+    let bytes = buffer.elements.checked_mul(buffer.dtype.bytes());
+    ensure!(bytes.is_some_and(|b| b <= MAX_BYTES), "{} elements", buffer.elements);
     let same = |ty: &TensorType| -> Result<(), String> {
         let elements = ty.shape.checked_elements();
         let fits = ty.dtype == buffer.dtype && elements == Some(buffer.elements);
@@ -81,23 +90,36 @@ fn check_buffer(plan: &Plan, buffer: &Buffer) -> Result<(), String> {
     }
 }
 
-fn place<'p>(plan: &'p Plan, kernel: &Kernel, access: &Access) -> &'p Place {
-    &plan.buffers[kernel.args[access.arg]].place
+fn place<'p>(plan: &'p Plan, kernel: &Kernel, arg: usize) -> &'p Place {
+    &plan.buffers[kernel.args[arg]].place
 }
 
-/// Every store of a kernel and the access it goes through.
-fn stores(kind: &KernelKind) -> Vec<(&Store, &Access)> {
-    let (accesses, stores): (_, Vec<&Store>) = match kind {
-        KernelKind::Row(k) => {
-            let of = |phase| match phase {
-                &Phase::Pass { ref stores, .. } | &Phase::Scalar { ref stores, .. } => stores,
-            };
-            (&k.accesses, k.phases.iter().flat_map(of).collect())
-        }
-        KernelKind::Column(k) => (&k.accesses, k.stores.iter().collect()),
-        KernelKind::Product(k) => (&k.accesses, k.stores.iter().collect()),
+/// Every argument that a kernel writes; there are accesses and arguments for all.
+fn written(kind: &KernelKind) -> Vec<usize> {
+    let of = |accesses: &[Access], stores: &[Store]| -> Vec<usize> {
+        stores.iter().filter_map(|s| Some(accesses.get(s.access)?.arg)).collect()
     };
-    stores.into_iter().filter_map(|s| Some((s, accesses.get(s.access)?))).collect()
+    let targets = |results: &[Target], scratch: Option<usize>| -> Vec<usize> {
+        let arg = |t: &Target| match *t {
+            Target::Arg(arg) => Some(arg),
+            Target::Scratch(_) => None,
+        };
+        results.iter().filter_map(arg).chain(scratch).collect()
+    };
+    match kind {
+        KernelKind::Row(k) => {
+            let stores = |phase: &Phase| match phase {
+                Phase::Pass { stores, .. } | Phase::Scalar { stores, .. } => {
+                    of(&k.accesses, stores)
+                }
+            };
+            k.phases.iter().flat_map(stores).collect()
+        }
+        KernelKind::Column(k) => of(&k.accesses, &k.stores),
+        KernelKind::Product(k) => of(&k.accesses, &k.stores),
+        KernelKind::Loop(k) => targets(&k.results, k.scratch),
+        KernelKind::Branch(k) => targets(&k.results, k.scratch),
+    }
 }
 
 fn check_kernel(plan: &Plan, kernel: &Kernel) -> Result<(), String> {
@@ -155,13 +177,37 @@ fn check_kernel(plan: &Plan, kernel: &Kernel) -> Result<(), String> {
             at.check_accesses()?;
             at.check_body(&k.epilogue, &[lane], &k.stores)?;
         }
+        KernelKind::Loop(k) => {
+            let of = Nested { plan, kernel, scratch: k.scratch };
+            ensure!(k.results.len() >= k.carries && k.spare.len() == k.carries, "lost carries");
+            ensure!(k.operands.len() >= k.carries.saturating_add(k.xs), "lost operands");
+            let sequences = k.carries..k.carries + k.xs;
+            of.check_operands(&k.body, &k.operands, |i| {
+                if sequences.contains(&i) { k.length } else { 1 }
+            })?;
+            of.check_results(&k.body, &k.results, |i| if i < k.carries { 1 } else { k.length })?;
+            for (output, &at) in k.body.outputs.iter().zip(&k.spare) {
+                of.check_scratch(at, output.ty.bytes())?;
+            }
+            of.check_scratch(0, k.body.arena_bytes)?;
+        }
+        KernelKind::Branch(k) => {
+            let of = Nested { plan, kernel, scratch: k.scratch };
+            let choice = of.argument(k.choice)?;
+            ensure!(choice.dtype == DType::Bool && choice.elements == 1, "no bool to choose by");
+            for nested in [&k.then, &k.otherwise] {
+                of.check_operands(nested, &k.operands, |_| 1)?;
+                of.check_results(nested, &k.results, |_| 1)?;
+                of.check_scratch(0, nested.arena_bytes)?;
+            }
+        }
     }
-    for (store, access) in stores(&kernel.kind) {
-        match place(plan, kernel, access) {
+    for arg in written(&kernel.kind) {
+        match place(plan, kernel, arg) {
             Place::Output(_) | Place::Arena(_) => {}
             Place::State(i) => ensure!(plan.states[*i].written, "writes state {i}"),
             Place::Input(_) | Place::Constant(_) => {
-                return Err(format!("writes what is only read, through access {}", store.access));
+                return Err(format!("writes what is only read, argument {arg}"));
             }
         }
     }
@@ -179,6 +225,69 @@ fn check_folds(body: &Body, folds: &[Fold]) -> Result<(), String> {
         ensure!(body.lane(fold.value) != Lane::Mask, "folds the mask {}", fold.value);
     }
     Ok(())
+}
+
+/// A kernel that runs nested plans.
+struct Nested<'k> {
+    plan: &'k Plan,
+    kernel: &'k Kernel,
+    scratch: Option<usize>,
+}
+
+impl Nested<'_> {
+    fn argument(&self, arg: usize) -> Result<&Buffer, String> {
+        let &buffer = self.kernel.args.get(arg).ok_or("a nested plan without argument")?;
+        Ok(&self.plan.buffers[buffer])
+    }
+
+    /// That argument `arg` holds `times` what a nested plan reads or writes.
+    fn check_argument(&self, arg: usize, slot: &Slot, times: usize) -> Result<(), String> {
+        let buffer = self.argument(arg)?;
+        let elements = slot.ty.shape.checked_elements().and_then(|n| n.checked_mul(times));
+        let fits = buffer.dtype == slot.ty.dtype && elements == Some(buffer.elements);
+        ensure!(fits, "a nested plan cannot take `{}`", buffer.name);
+        Ok(())
+    }
+
+    fn check_operands(
+        &self,
+        nested: &Plan,
+        args: &[usize],
+        times: impl Fn(usize) -> usize,
+    ) -> Result<(), String> {
+        ensure!(nested.inputs.len() == args.len(), "a nested plan has other inputs");
+        for (i, (slot, &arg)) in nested.inputs.iter().zip(args).enumerate() {
+            self.check_argument(arg, slot, times(i))?;
+        }
+        Ok(())
+    }
+
+    fn check_results(
+        &self,
+        nested: &Plan,
+        targets: &[Target],
+        times: impl Fn(usize) -> usize,
+    ) -> Result<(), String> {
+        ensure!(nested.outputs.len() == targets.len(), "a nested plan has other outputs");
+        for (i, (slot, target)) in nested.outputs.iter().zip(targets).enumerate() {
+            match *target {
+                Target::Arg(arg) => self.check_argument(arg, slot, times(i))?,
+                Target::Scratch(at) => self.check_scratch(at, slot.ty.bytes())?,
+            }
+        }
+        Ok(())
+    }
+
+    /// That `bytes` from `at` on lie in the scratch.
+    fn check_scratch(&self, at: usize, bytes: usize) -> Result<(), String> {
+        let size = match self.scratch {
+            Some(arg) => self.argument(arg)?.bytes(),
+            None => 0,
+        };
+        let end = at.checked_add(bytes);
+        ensure!(bytes == 0 || end.is_some_and(|end| end <= size), "leaves its scratch");
+        Ok(())
+    }
 }
 
 /// The accesses of a kernel under loops of given sizes.

@@ -8,15 +8,35 @@ use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{AbiParam, types::I64};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::FunctionBuilderContext;
-use eggrad_schedule::KernelKind;
+use eggrad_schedule::{ColumnKernel, KernelKind, ProductKernel, RowKernel};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+
+/// Loops that become a function; equal ones share it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum LoopNest<'a> {
+    Row(&'a RowKernel),
+    Column(&'a ColumnKernel),
+    Product(&'a ProductKernel),
+}
+
+impl LoopNest<'_> {
+    /// The loops of a kernel; none if it runs nested plans.
+    pub(crate) fn of(kind: &KernelKind) -> Option<LoopNest<'_>> {
+        match kind {
+            KernelKind::Row(k) => Some(LoopNest::Row(k)),
+            KernelKind::Column(k) => Some(LoopNest::Column(k)),
+            KernelKind::Product(k) => Some(LoopNest::Product(k)),
+            KernelKind::Loop(_) | KernelKind::Branch(_) => None,
+        }
+    }
+}
 
 /// A function to make.
 pub(crate) struct Job<'a> {
     /// Name of the first kernel that it computes.
     pub(crate) name: &'a str,
-    pub(crate) kind: &'a KernelKind,
+    pub(crate) nest: LoopNest<'a>,
     /// Number of arguments.
     pub(crate) args: usize,
 }
@@ -90,7 +110,7 @@ impl Maker<'_> {
         context.func.signature.params.extend([AbiParam::new(I64); 3]);
         let target = self.isa.frontend_config();
         let table =
-            emit(job.kind, job.args, self.features, &mut context.func, &mut self.scratch, target);
+            emit(job.nest, job.args, self.features, &mut context.func, &mut self.scratch, target);
         let mut listing = self.listing.then(|| context.func.display().to_string());
         context.set_disasm(self.listing);
         let code = context

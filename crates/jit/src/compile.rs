@@ -1,17 +1,18 @@
 //! Plan to machine code.
 
 use crate::array::Bytes;
-use crate::check::{MAX_BYTES, check};
-use crate::codegen::{Code, Job, generate};
+use crate::check::check;
+use crate::codegen::{Code, Job, LoopNest, generate};
 use crate::emit::Features;
 use crate::error::JitError;
-use crate::executable::{Entry, Executable, KernelFn, Machine, Source};
+use crate::executable::{Executable, Machine};
+use crate::program::{KernelFn, Parts, Programs};
 use cranelift_codegen::ir::{AbiParam, types::I64};
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_codegen::settings::{self, Configurable};
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{Module, ModuleError, default_libcall_names};
-use eggrad_schedule::{ALIGN, KernelKind, Place, Plan};
+use eggrad_schedule::{ALIGN, Kernel, MAX_BYTES, Plan};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -77,7 +78,7 @@ pub struct CompileReport {
     pub time: Duration,
 }
 
-/// Compiles every kernel of a plan.
+/// Compiles every kernel of a plan and of the plans nested in it.
 ///
 /// # Errors
 /// [`JitError::Unsupported`], [`JitError::Memory`] and [`JitError::TooLarge`] say what this machine lacks. The rest are bugs:
@@ -90,17 +91,20 @@ pub fn compile(plan: &Plan, config: &JitConfig) -> Result<Executable, JitError> 
     check(plan).map_err(JitError::Plan)?;
     let isa = target(config)?;
     let features = Features { fma: has(&isa, "has_fma"), rounds: has(&isa, "has_sse41") };
-    let mut known: HashMap<(&KernelKind, usize), usize> = HashMap::new();
+    let mut known: HashMap<(LoopNest<'_>, usize), usize> = HashMap::new();
     let mut distinct: Vec<Job<'_>> = vec![];
-    let mut functions = vec![];
-    for kernel in &plan.kernels {
-        let next = distinct.len();
-        let at = *known.entry((&kernel.kind, kernel.args.len())).or_insert(next);
+    let mut uses = vec![];
+    let nested = plan.nested();
+    let plans = || nested.iter().map(|nested| &***nested).chain([plan]);
+    for kernel in plans().flat_map(|plan| &plan.kernels) {
+        let Some(nest) = LoopNest::of(&kernel.kind) else { continue };
+        let (next, args) = (distinct.len(), kernel.args.len());
+        let at = *known.entry((nest, args)).or_insert(next);
         if at == next {
-            let (name, kind, args) = (&kernel.name, &kernel.kind, kernel.args.len());
-            distinct.push(Job { name, kind, args });
+            distinct.push(Job { name: &kernel.name, nest, args });
+            uses.push(0);
         }
-        functions.push(at);
+        uses[at] += 1;
     }
     let codes = generate(&distinct, &*isa, features, config)?;
     let (machine, pointers) = place(isa, &distinct, &codes)?;
@@ -108,7 +112,7 @@ pub fn compile(plan: &Plan, config: &JitConfig) -> Result<Executable, JitError> 
     for (i, (job, code)) in distinct.iter().zip(&codes).enumerate() {
         report.functions.push(FunctionReport {
             kernel: job.name.to_string(),
-            uses: functions.iter().filter(|&&at| at == i).count(),
+            uses: uses[i],
             code_bytes: code.bytes.len(),
             time: code.time,
             listing: code.listing.clone(),
@@ -117,40 +121,25 @@ pub fn compile(plan: &Plan, config: &JitConfig) -> Result<Executable, JitError> 
 
     let mut constants = Constants::default();
     let rows: Vec<usize> = codes.iter().map(|code| constants.push(&code.table)).collect();
-    let places = plan.buffers.iter().map(|buffer| match &buffer.place {
-        Place::Input(i) => Source::Input(*i),
-        Place::Output(i) => Source::Output(*i),
-        Place::State(i) => Source::State(*i),
-        Place::Arena(offset) => Source::Arena(*offset),
-        Place::Constant(bytes) => Source::Constant(constants.push(bytes)),
-    });
-    let buffers: Vec<Source> = places.collect();
-    let mut sources = vec![];
-    let mut entries = vec![];
-    for (kernel, &at) in plan.kernels.iter().zip(&functions) {
-        entries.push(Entry {
-            code: pointers[at],
-            args: sources.len(),
-            end: outermost(&kernel.kind) as i64,
-        });
-        sources.extend(kernel.args.iter().map(|&arg| buffers[arg]));
-        sources.push(Source::Constant(rows[at]));
+    let function = |kernel: &Kernel| {
+        let nest = LoopNest::of(&kernel.kind);
+        match nest.and_then(|nest| known.get(&(nest, kernel.args.len()))) {
+            Some(&at) => (pointers[at], rows[at]),
+            None => panic!("internal error: kernel `{}` has no function", kernel.name),
+        }
+    };
+    let program = |wanted: &Plan| match nested.iter().position(|p| std::ptr::eq(&***p, wanted)) {
+        Some(number) => number,
+        None => panic!("internal error: a nested plan has no program"),
+    };
+    let mut programs = Programs::default();
+    for plan in plans() {
+        let mut constant = |bytes: &[u8]| constants.push(bytes);
+        let mut parts = Parts { function: &function, program: &program, constant: &mut constant };
+        programs.push(plan, &mut parts);
     }
-    let guard = plan.guard.as_ref().map(|guard| {
-        sources.push(buffers[guard.buffer]);
-        (guard.after, sources.len() - 1)
-    });
     report.time = started.elapsed();
-    Ok(Executable::new(plan.clone(), machine, entries, sources, guard, constants.finish(), report))
-}
-
-/// Positions of the loop that a kernel's `begin` and `end` count.
-fn outermost(kind: &KernelKind) -> usize {
-    match kind {
-        KernelKind::Row(k) => k.outer.first().copied().unwrap_or(1),
-        KernelKind::Column(k) => k.outer.first().copied().unwrap_or(1),
-        KernelKind::Product(k) => k.batch.first().copied().unwrap_or(k.m),
-    }
+    Ok(Executable::new(plan.clone(), machine, programs, constants.finish(), report))
 }
 
 /// Constants of the plan and of its functions, one behind the other.

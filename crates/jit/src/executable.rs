@@ -4,14 +4,12 @@ use crate::array::{Aligned, ArrayMut, ArrayRef, Bytes};
 use crate::compile::CompileReport;
 use crate::error::{Role, RunError};
 use crate::flush::FlushToZero;
+use crate::program::Programs;
 use cranelift_jit::JITModule;
 use eggrad_ir::{DType, TensorType};
 use eggrad_schedule::{Kernel, Plan};
 use std::fmt;
 use std::sync::Arc;
-
-/// A kernel: its slice of the argument table, and the range of its outermost loop to run.
-pub(crate) type KernelFn = unsafe extern "C" fn(args: *const *mut u8, begin: i64, end: i64);
 
 /// Owner of machine code, also while it is being made.
 pub(crate) struct Machine {
@@ -46,33 +44,10 @@ unsafe impl Send for Machine {}
 // SAFETY: as above; `&Machine` gives access to nothing.
 unsafe impl Sync for Machine {}
 
-/// A call of a kernel.
-pub(crate) struct Entry {
-    pub(crate) code: KernelFn,
-    /// Where its arguments start in the table.
-    pub(crate) args: usize,
-    /// Positions of its outermost loop.
-    pub(crate) end: i64,
-}
-
-/// Where an argument's address comes from; arena and constants by byte offset.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Source {
-    Input(usize),
-    Output(usize),
-    State(usize),
-    Arena(usize),
-    Constant(usize),
-}
-
 /// A compiled plan. May be shared by threads, each with its own [`Workspace`].
 pub struct Executable {
     plan: Plan,
-    entries: Vec<Entry>,
-    /// Every kernel's arguments, each followed by its table of constants; at last the guarded value.
-    sources: Vec<Source>,
-    /// Number of kernels before the check, and place of the guarded value in `sources`.
-    guard: Option<(usize, usize)>,
+    programs: Programs,
     constants: Bytes,
     report: CompileReport,
     /// Shared with workspaces, to tell whose they are.
@@ -119,15 +94,13 @@ impl Executable {
     pub(crate) fn new(
         plan: Plan,
         machine: Machine,
-        entries: Vec<Entry>,
-        sources: Vec<Source>,
-        guard: Option<(usize, usize)>,
+        programs: Programs,
         constants: Bytes,
         report: CompileReport,
     ) -> Executable {
         let identity = Arc::new(());
         let _machine = machine;
-        Executable { plan, entries, sources, guard, constants, report, identity, _machine }
+        Executable { plan, programs, constants, report, identity, _machine }
     }
 
     /// The plan that was compiled.
@@ -157,15 +130,7 @@ impl Executable {
     pub fn workspace(&self) -> Result<Workspace, RunError> {
         let bytes = self.plan.arena_bytes;
         let arena = Bytes::try_zeroed(bytes).ok_or(RunError::Memory { bytes })?;
-        let address = |source: &Source| match *source {
-            // SAFETY: the offset is at most the size of what it points into: `check` for the arena, `Constants` for
-            // constants.
-            Source::Arena(offset) => unsafe { arena.ptr().add(offset) },
-            // SAFETY: as above.
-            Source::Constant(offset) => unsafe { self.constants.ptr().add(offset) },
-            Source::Input(_) | Source::Output(_) | Source::State(_) => std::ptr::null_mut(),
-        };
-        let table = self.sources.iter().map(address).collect();
+        let table = self.programs.table(arena.ptr(), self.constants.ptr());
         let mapped = Vec::with_capacity(self.plan.states.len());
         Ok(Workspace { arena, table, mapped, identity: self.identity.clone() })
     }
@@ -261,60 +226,34 @@ impl Executable {
         states: SharedStates<'_>,
         outputs: &mut [ArrayMut<'_>],
     ) -> Result<(), RunError> {
-        for (target, source) in workspace.table.iter_mut().zip(&self.sources) {
-            match *source {
-                Source::Input(i) => *target = inputs[i].ptr(),
-                Source::Output(i) => *target = outputs[i].ptr(),
-                Source::State(i) => *target = states.arrays[states.map[i]].ptr(),
-                Source::Arena(_) | Source::Constant(_) => {}
-            }
-        }
-        let (first, last) = self.entries.split_at(self.guard.map_or(0, |(after, _)| after));
-        let finite = {
+        let inputs = inputs.iter().map(ArrayRef::ptr);
+        let outputs = outputs.iter_mut().map(ArrayMut::ptr);
+        let states = states.map.iter().map(|&entry| states.arrays[entry].ptr());
+        let table = &mut workspace.table;
+        self.programs.set(table, inputs.chain(outputs).chain(states));
+        let kernels = self.programs.kernels();
+        let before = self.plan.guard.as_ref().map_or(0, |guard| guard.after);
+        let value = {
             let _flush = FlushToZero::set();
-            // SAFETY: see `call`.
-            unsafe { Executable::call(first, &workspace.table) };
-            let finite = match self.guard {
-                // SAFETY: the address is that of a buffer of one float, see `check::check`.
-                Some((_, at)) => unsafe { self.is_finite(workspace.table[at]) },
-                None => true,
-            };
-            if finite {
-                // SAFETY: see `call`.
-                unsafe { Executable::call(last, &workspace.table) };
-            }
-            finite
-        };
-        match self.guard {
-            Some((_, at)) if !finite => {
+            // SAFETY: the code is owned by `self`, which is borrowed; the arena belongs to the workspace, and the
+            // constants to `self`; arrays have been checked, by the caller's promise, and so has the plan, by
+            // `compile`.
+            unsafe { self.programs.run(table, 0, before) };
+            // SAFETY: the address is that of a buffer of one float, see `check::check`.
+            let value = self.programs.guarded(table).map(|at| unsafe { self.guarded(at) });
+            if value.is_none_or(f64::is_finite) {
                 // SAFETY: as above.
-                let value = unsafe { self.guarded(workspace.table[at]) };
-                let buffer = self.plan.guard.as_ref().map(|guard| guard.buffer);
-                let name = buffer.map(|b| self.plan.buffers[b].name.clone()).unwrap_or_default();
+                unsafe { self.programs.run(table, before, kernels) };
+            }
+            value
+        };
+        match (value, &self.plan.guard) {
+            (Some(value), Some(guard)) if !value.is_finite() => {
+                let name = self.plan.buffers[guard.buffer].name.clone();
                 Err(RunError::NonFinite { name, value })
             }
-            Some(_) | None => Ok(()),
+            _ => Ok(()),
         }
-    }
-
-    /// # Safety
-    /// `table` holds the addresses that `sources` names, and for the time of the call: inputs, constants and states
-    /// that are not written are borrowed, everything else mutably and by nobody else; they have the lengths and types
-    /// of the plan; and `check::check` has found that no kernel leaves them.
-    unsafe fn call(entries: &[Entry], table: &[*mut u8]) {
-        for entry in entries {
-            let args = table[entry.args..].as_ptr();
-            // SAFETY: `code` is alive, being owned by the `Executable` that is borrowed, and was compiled with this
-            // signature. It reads its arguments from `args` on, and touches memory as the caller has promised.
-            unsafe { (entry.code)(args, 0, entry.end) };
-        }
-    }
-
-    /// # Safety
-    /// `at` is the address of the guarded value.
-    unsafe fn is_finite(&self, at: *const u8) -> bool {
-        // SAFETY: the caller's.
-        unsafe { self.guarded(at) }.is_finite()
     }
 
     /// # Safety
@@ -378,7 +317,7 @@ fn check_range(name: &str, array: &ArrayRef<'_>, range: (f64, f64)) -> Result<()
 impl fmt::Debug for Executable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Executable")
-            .field("kernels", &self.entries.len())
+            .field("kernels", &self.programs.kernels())
             .field("code_bytes", &self.code_bytes())
             .finish_non_exhaustive()
     }

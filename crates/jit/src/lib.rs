@@ -1,6 +1,6 @@
 //! Plans to machine code, with Cranelift.
 //!
-//! [`compile`] turns every kernel of a plan into a function and [`Executable::run`] calls them one after the other over
+//! [`compile`] turns every kernel of a plan, and of the plans nested in it, into a function and [`Executable::run`] calls them one after the other over
 //! the caller's arrays, without allocating. What a kernel computes, and in which order, is said by the plan alone: the
 //! plan evaluator of `schedule` is the oracle for every bit, on processors with fused multiply-add.
 //!
@@ -15,6 +15,7 @@ mod emit;
 mod error;
 mod executable;
 mod flush;
+mod program;
 
 pub use array::{Aligned, ArrayMut, ArrayRef, Element};
 pub use compile::{CompileReport, FunctionReport, Isa, JitConfig, compile};

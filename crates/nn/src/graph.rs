@@ -19,6 +19,8 @@ pub struct Graph {
     inits: RefCell<Vec<Init>>,
     layers: RefCell<Vec<String>>,
     dtype: Cell<Option<DType>>,
+    /// Random streams drawn so far.
+    pub(crate) streams: Cell<u64>,
 }
 
 /// A finished graph and how its states begin.
@@ -108,9 +110,18 @@ impl Graph {
     /// Runs `body` inside a layer: states declared there are called `name.…`, and errors name the layer.
     pub fn layer<T>(&self, name: &str, body: impl FnOnce() -> T) -> T {
         self.layers.borrow_mut().push(name.to_string());
+        self.enter_layer();
         let result = body();
         self.layers.borrow_mut().pop();
+        self.enter_layer();
         result
+    }
+
+    /// Tells the builder which layer is being written.
+    fn enter_layer(&self) {
+        let layers = self.layers.borrow();
+        let path = (!layers.is_empty()).then(|| layers.join("."));
+        self.builder.borrow_mut().set_layer(path.as_deref());
     }
 
     /// Names a result.

@@ -17,6 +17,8 @@ pub enum Init {
     GlorotUniform,
     /// Normal with variance `2 / fan_in` (He et al. 2015), for layers followed by ReLU.
     HeNormal,
+    /// Random bits, for integers: what random streams begin with.
+    Seed,
 }
 
 impl Init {
@@ -31,6 +33,8 @@ impl Init {
                 .then(|| format!("has {} initial values for shape {}", values.len(), ty.shape)),
             Init::GlorotUniform | Init::HeNormal => (!ty.dtype.is_float() || ty.rank() == 0)
                 .then(|| format!("of type {ty} cannot begin at random")),
+            Init::Seed => (ty.dtype != DType::I32)
+                .then(|| format!("of type {ty} cannot begin as random bits: it is no i32")),
         }
     }
 
@@ -52,6 +56,10 @@ impl Init {
                 let deviation = (2.0 / fans(ty).0).sqrt();
                 let mut rng = stream(name, seed);
                 (0..count).map(|_| round(ty.dtype, deviation * normal(&mut rng))).collect()
+            }
+            Init::Seed => {
+                let mut rng = stream(name, seed);
+                (0..count).map(|_| f64::from(rng.random::<i32>())).collect()
             }
         }
     }

@@ -6,21 +6,31 @@
 
 mod activations;
 mod axes;
+mod control;
+mod derivatives;
 mod einsum;
 mod graph;
 mod init;
+mod keepdims;
 mod layers;
 mod matmul;
 mod operators;
 mod optim;
+mod places;
+mod random;
 mod reductions;
 mod shapes;
 mod tensor;
+mod windows;
 
 pub use axes::{AxisList, IntoAxes};
+pub use control::Scanned;
 pub use graph::{Built, Graph};
 pub use init::Init;
+pub use keepdims::KeepDims;
 pub use layers::{dense, dense_with};
 pub use operators::Operand;
 pub use optim::{Adam, Sgd};
+pub use random::Random;
 pub use tensor::Tensor;
+pub use windows::{Padding, Sliding};

@@ -4,6 +4,9 @@ use crate::axes::{AxisList, IntoAxes, resolve_axes};
 use crate::tensor::Tensor;
 use eggrad_ir::{At, DType, Op, Shape};
 
+/// Axes up to which a cumulative sum compares positions.
+const SHORT: usize = 32;
+
 impl<'g> Tensor<'g> {
     /// Variance over `axes`, divided by the number of elements.
     #[track_caller]
@@ -67,13 +70,25 @@ impl<'g> Tensor<'g> {
         (self.graph.concat(&values, -1), self.graph.concat(&positions, -1))
     }
 
-    /// Sums of the elements up to each position along `axis`, by a comparison of positions: `n²` additions.
+    /// Sums of the elements up to each position along `axis`: of `n` elements by `n·log(n)` additions, in a tree, so
+    /// that rounding errors grow with `log(n)`; short axes by a comparison of positions.
     #[track_caller]
     pub fn cumsum(self, axis: i32) -> Tensor<'g> {
         let at = At::here();
         let Some(ty) = self.ty() else { return self };
         let Some(axis) = self.one_axis("cumsum", axis, at) else { return self.graph.poison() };
         let n = ty.shape.dims()[axis];
+        if n > SHORT {
+            // Each round adds what ends `reach` positions before.
+            let mut sums = self;
+            let mut reach = 1;
+            while reach < n {
+                let (place, zero) = (axis as i32, 0.0);
+                sums = sums + sums.slice(place, 0..n - reach).pad(place, reach, 0, zero);
+                reach *= 2;
+            }
+            return sums;
+        }
         // A new axis after `axis` counts the results; the old one is summed over where it is not later.
         let mut dims = ty.shape.dims().to_vec();
         dims.insert(axis + 1, n);

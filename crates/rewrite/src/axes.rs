@@ -4,7 +4,7 @@
 //! become one. A union that would put one name twice on a value (`x @ xᵀ`, a square weight used twice) is refused;
 //! there the operand is renamed where it is read.
 
-use eggrad_ir::{CrossEntropyOp, Graph, MoveOp, Op};
+use eggrad_ir::{CrossEntropyOp, Graph, MoveOp, Op, Windows};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -87,9 +87,6 @@ pub(crate) struct Naming {
     pub(crate) nodes: Vec<Vec<Axis>>,
     /// For each node and operand, the names under which the node reads the operand's dimensions.
     pub(crate) reads: Vec<Vec<Vec<Axis>>>,
-    /// Axes whose size an attribute fixes: parts of a reshape that splits or merges, what is cut or padded, and
-    /// written data.
-    pub(crate) pinned: HashSet<Axis>,
 }
 
 /// Where an operand's dimension is found at the node that reads it.
@@ -99,6 +96,8 @@ enum Slot {
     Out(usize),
     /// A dimension that the result does not have.
     Inner(usize),
+    /// Under the operand's own name: the op takes all dimensions by position, and lines none of them up.
+    Own,
 }
 
 /// Runs of dimensions that a reshape maps onto each other, as ranges of operand and result, sizes of 1 left out of
@@ -131,8 +130,19 @@ pub(crate) fn reshape_groups(from: &[usize], to: &[usize]) -> Vec<(Vec<usize>, V
     groups
 }
 
+/// Whether windows of one position, one beside the other, leave listed axis `i` as it is.
+pub(crate) fn through(windows: &Windows, i: usize) -> bool {
+    (windows.size[i], windows.stride[i]) == (1, 1)
+}
+
 /// Whether a slice or pad leaves axis `axis`, of size `from`, as it is.
-fn whole(start: &[usize], step: &[usize], size: &[usize], axis: usize, from: usize) -> bool {
+pub(crate) fn whole(
+    start: &[usize],
+    step: &[usize],
+    size: &[usize],
+    axis: usize,
+    from: usize,
+) -> bool {
     (start[axis], step[axis], size[axis]) == (0, 1, from)
 }
 
@@ -153,8 +163,27 @@ fn slots(op: &Op, operands: &[&[usize]], out: &[usize]) -> Vec<Vec<Slot>> {
         };
         (0..x.len()).map(slot).collect::<Vec<_>>()
     };
+    let own = |x: &[usize]| vec![Slot::Own; x.len()];
+    // An axis along which windows slide keeps its name only where nothing slides.
+    let slid = |windows: &Windows, axis: usize| match windows.listed(axis) {
+        Some(i) if !through(windows, i) => Slot::Inner(axis),
+        Some(_) | None => Slot::Out(axis),
+    };
     match op {
         Op::Input(_) | Op::State(_) | Op::Const(..) | Op::Data(_) | Op::Iota { .. } => vec![],
+        Op::RandomKey { .. }
+        | Op::Random { .. }
+        | Op::Call { .. }
+        | Op::Scan { .. }
+        | Op::Cond { .. } => operands.iter().map(|x| own(x)).collect(),
+        Op::Move(MoveOp::Window(windows)) => {
+            vec![(0..operands[0].len()).map(|axis| slid(windows, axis)).collect()]
+        }
+        Op::Fold { windows, .. } => {
+            let mut slots: Vec<Slot> = (0..out.len()).map(|axis| slid(windows, axis)).collect();
+            slots.extend((out.len()..operands[0].len()).map(Slot::Inner));
+            vec![slots]
+        }
         Op::Size { .. } | Op::Grad => {
             operands.iter().map(|x| (0..x.len()).map(Slot::Inner).collect()).collect()
         }
@@ -241,7 +270,6 @@ pub(crate) fn name_axes(graph: &Graph) -> Naming {
     let mut sets = Sets::default();
     let mut nodes: Vec<Vec<usize>> = vec![];
     let mut reads: Vec<Vec<Vec<usize>>> = vec![];
-    let mut pinned: Vec<usize> = vec![];
     for (scope, node) in graph.nodes().iter().enumerate() {
         let operands: Vec<&[usize]> =
             node.inputs.iter().map(|&i| graph.ty(i).shape.dims()).collect();
@@ -253,7 +281,9 @@ pub(crate) fn name_axes(graph: &Graph) -> Naming {
         for (k, &input) in node.inputs.iter().enumerate() {
             let mut names = vec![];
             for (d, &slot) in slots[k].iter().enumerate() {
+                let there = nodes[input.index()][d];
                 let here = match slot {
+                    Slot::Own => there,
                     Slot::Out(i) => out[i],
                     Slot::Inner(i) => {
                         if inner.len() <= i {
@@ -262,36 +292,15 @@ pub(crate) fn name_axes(graph: &Graph) -> Naming {
                         *inner[i].get_or_insert_with(|| sets.fresh(scope, operands[k][d]))
                     }
                 };
-                sets.unite(nodes[input.index()][d], here);
+                sets.unite(there, here);
                 names.push(here);
             }
             node_reads.push(names);
         }
-        if matches!(node.op, Op::Data(_)) {
-            pinned.extend(&out);
-        }
-        if matches!(node.op, Op::Move(MoveOp::Reshape(_))) {
-            for (left, right) in reshape_groups(operands[0], dims) {
-                if left.len() + right.len() > 2 {
-                    pinned.extend(left.iter().map(|&l| node_reads[0][l]));
-                    pinned.extend(right.iter().map(|&r| out[r]));
-                }
-            }
-        }
-        if let Op::Move(
-            MoveOp::Slice { start, step, size } | MoveOp::Pad { start, step, size, .. },
-        ) = &node.op
-        {
-            for (d, &from) in operands[0].iter().enumerate() {
-                if !whole(start, step, size, d, from) {
-                    pinned.extend([node_reads[0][d], out[d]]);
-                }
-            }
-        }
         nodes.push(out);
         reads.push(node_reads);
     }
-    sets.finish(nodes, reads, pinned)
+    sets.finish(nodes, reads)
 }
 
 /// Union-find that knows the nodes on which each name stands.
@@ -335,12 +344,7 @@ impl Sets {
     }
 
     /// Numbers the names in the order in which they first stand on a node.
-    fn finish(
-        mut self,
-        nodes: Vec<Vec<usize>>,
-        reads: Vec<Vec<Vec<usize>>>,
-        pinned: Vec<usize>,
-    ) -> Naming {
+    fn finish(mut self, nodes: Vec<Vec<usize>>, reads: Vec<Vec<Vec<usize>>>) -> Naming {
         let mut numbers: Vec<Option<Axis>> = vec![None; self.parent.len()];
         let mut sizes = vec![];
         let mut name = |sets: &mut Sets, x: usize| {
@@ -359,8 +363,7 @@ impl Sets {
             );
             named_nodes.push(out.into_iter().map(|x| name(&mut self, x)).collect());
         }
-        let pinned = pinned.into_iter().map(|x| name(&mut self, x)).collect();
-        Naming { sizes, nodes: named_nodes, reads: named_reads, pinned }
+        Naming { sizes, nodes: named_nodes, reads: named_reads }
     }
 }
 
@@ -401,8 +404,7 @@ mod tests {
     fn a_reshape_keeps_what_lines_up() {
         let n = naming("in x: f32[5, 4, 3]\n%1 = reshape x, shape [5, 1, 12]\nout y = %1");
         assert_eq!(n.nodes[1][0], n.nodes[0][0]);
-        assert!(n.pinned.contains(&n.nodes[1][2]) && n.pinned.contains(&n.nodes[0][1]));
-        assert!(!n.pinned.contains(&n.nodes[0][0]));
+        assert!(!n.nodes[0].contains(&n.nodes[1][2]));
     }
 
     #[test]

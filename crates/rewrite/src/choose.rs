@@ -12,9 +12,10 @@ use crate::raise::Raised;
 use crate::report::{Danger, Report, Validation};
 use crate::saturate::Saturation;
 use crate::search::improve;
-use crate::validate::{compare, small_sizes, smallest_index};
+use crate::small::{small_sizes, smallest_index};
+use crate::validate::compare;
 use egg::Id;
-use eggrad_ir::{Builder, Graph, NodeId, TypeErrors};
+use eggrad_ir::{At, Builder, Graph, Layer, NodeId, TypeErrors};
 use std::collections::HashMap;
 
 /// The input as it was written.
@@ -105,8 +106,11 @@ pub(crate) fn choose(
     let mut hints: HashMap<Id, Hint> = HashMap::new();
     for (_, id, node) in written {
         let hint = hints.entry(egraph.find(*id)).or_default();
-        if hint.at == eggrad_ir::At::Unknown {
+        if hint.at == At::Unknown {
             hint.at = graph.node(*node).at;
+        }
+        if hint.layer == Layer::default() {
+            hint.layer = graph.node(*node).layer;
         }
     }
     for id in graph.ids() {
@@ -196,10 +200,12 @@ impl Chosen {
             nodes_after: result.nodes().len(),
             danger_before: before.danger as u32,
             danger_after: after.danger as u32,
-            cost_before: before.cost,
+            cost_before: before.cost + raised.egraph.analysis.domains.saved(graph),
             cost_after: after.cost,
             validation: None,
             dangers_left: dangers,
+            functions: 0,
+            not_compared: vec![],
         }
     }
 

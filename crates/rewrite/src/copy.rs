@@ -1,12 +1,14 @@
-//! Copies of a graph at other sizes of its axes.
+//! Copies of a graph, perhaps at other sizes of its axes.
 
 use crate::axes::{Axis, Naming};
-use eggrad_ir::{At, Builder, DType, Graph, MoveOp, NodeId, Op, Shape, TensorType};
+use eggrad_ir::{At, Builder, DType, Graph, MoveOp, NodeId, Op, Scan, Shape, TensorType};
 use std::collections::HashMap;
 
-/// A builder with the inputs and states of `graph` at the given sizes, and for each node of `graph` that is one of
-/// them its new number.
+/// A builder with the inputs and states of `graph` at the given sizes. At its own sizes it has the layers too.
 pub(crate) fn declare(graph: &Graph, naming: &Naming, sizes: &[usize]) -> Builder {
+    if sizes == naming.sizes {
+        return Builder::with_leaves_of(graph);
+    }
     let mut builder = Builder::new();
     let ty = |dtype: DType, node: NodeId| {
         TensorType::new(dtype, shape(&naming.nodes[node.index()], sizes))
@@ -34,9 +36,18 @@ pub(crate) fn shape(axes: &[Axis], sizes: &[usize]) -> Shape {
     axes.iter().map(|&a| sizes[a as usize]).collect()
 }
 
-/// `op` with the sizes in its attributes taken from the axes of its result.
-pub(crate) fn resized(op: &Op, out: &[Axis], sizes: &[usize]) -> Op {
+/// `op` with the sizes in its attributes taken from the axes of its operands and result.
+pub(crate) fn resized(op: &Op, reads: &[Vec<Axis>], out: &[Axis], sizes: &[usize]) -> Op {
     match op {
+        Op::Fold { windows, .. } => {
+            let length = windows.axes.iter().map(|&axis| sizes[out[axis] as usize]).collect();
+            Op::Fold { windows: windows.clone(), length }
+        }
+        Op::Random { dtype, .. } => Op::Random { dtype: *dtype, shape: shape(out, sizes) },
+        Op::Scan { scan, result } if scan.xs > 0 => {
+            let length = sizes[reads[scan.carries][0] as usize];
+            Op::Scan { scan: Scan { length, ..scan.clone() }, result: *result }
+        }
         Op::Move(MoveOp::Reshape(_)) => Op::Move(MoveOp::Reshape(shape(out, sizes))),
         Op::Move(MoveOp::Broadcast { axes, .. }) => {
             Op::Move(MoveOp::Broadcast { shape: shape(out, sizes), axes: axes.clone() })
@@ -71,7 +82,11 @@ pub(crate) fn resized(op: &Op, out: &[Axis], sizes: &[usize]) -> Op {
         | Op::Select
         | Op::Cast(_)
         | Op::Mark(_)
-        | Op::Move(MoveOp::Transpose(_))
+        | Op::Move(MoveOp::Transpose(_) | MoveOp::Window(_))
+        | Op::RandomKey { .. }
+        | Op::Call { .. }
+        | Op::Scan { .. }
+        | Op::Cond { .. }
         | Op::Reduce(..)
         | Op::Softmax(..)
         | Op::CrossEntropy(..)
@@ -92,6 +107,7 @@ pub(crate) struct Copier<'a> {
 impl Copier<'_> {
     /// Copies what `root` needs.
     pub(crate) fn copy(&mut self, builder: &mut Builder, root: NodeId) -> NodeId {
+        let layers = self.sizes == self.naming.sizes;
         let mut stack = vec![root];
         while let Some(&id) = stack.last() {
             let node = self.graph.node(id);
@@ -107,9 +123,15 @@ impl Copier<'_> {
             let new = match leaf(builder, &node.op) {
                 Some(leaf) => leaf,
                 None => {
-                    let op = resized(&node.op, &self.naming.nodes[id.index()], self.sizes);
+                    let (reads, out) =
+                        (&self.naming.reads[id.index()], &self.naming.nodes[id.index()]);
+                    let op = resized(&node.op, reads, out, self.sizes);
                     let inputs: Vec<NodeId> = node.inputs.iter().map(|i| self.known[i]).collect();
-                    push(builder, op, &inputs, node.at)
+                    let new = push(builder, op, &inputs, node.at);
+                    if layers {
+                        builder.locate(new, node.at, node.layer);
+                    }
+                    new
                 }
             };
             self.known.insert(id, new);

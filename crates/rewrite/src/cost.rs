@@ -132,7 +132,8 @@ fn opaque_class(op: &Op) -> OpClass {
             | MoveOp::Transpose(_)
             | MoveOp::Broadcast { .. }
             | MoveOp::Slice { .. }
-            | MoveOp::Pad { .. },
+            | MoveOp::Pad { .. }
+            | MoveOp::Window(_),
         )
         | Op::Mark(_) => OpClass::Move,
         Op::Unary(op) => unary_class(*op),
@@ -140,6 +141,12 @@ fn opaque_class(op: &Op) -> OpClass {
         Op::Iota { .. } | Op::Compare(_) | Op::Select | Op::Cast(_) | Op::OneHot { .. } => {
             OpClass::Arithmetic
         }
+        Op::RandomKey { .. } => OpClass::Arithmetic,
+        // Twenty rounds of a few instructions for every element.
+        Op::Random { .. } => OpClass::Transcendental,
+        Op::Fold { .. } => OpClass::Reduction,
+        // Priced by their sub-graphs.
+        Op::Call { .. } | Op::Scan { .. } | Op::Cond { .. } => OpClass::Free,
         Op::Reduce(op, _) => reduce_class(*op),
         Op::Softmax(..) | Op::CrossEntropy(..) => OpClass::Rows,
         Op::Dot(_) => OpClass::Contraction,
@@ -154,8 +161,20 @@ fn reduce_class(op: ReduceOp) -> OpClass {
     }
 }
 
+/// Nanoseconds of a term in `class`; of an application of sub-graphs, each result pays its part.
+pub(crate) fn nanoseconds(egraph: &Egraph, cost: &dyn Cost, term: &Term, class: egg::Id) -> f64 {
+    if let Head::Opaque(number) = term.head {
+        let context = &egraph.analysis;
+        let applied = context.domains.nanoseconds(&context.opaque[number as usize].op);
+        if let Some(time) = applied {
+            return time;
+        }
+    }
+    cost.nanoseconds(&work(egraph, term, class))
+}
+
 /// The work of a term whose value has the facts of class `class`.
-pub(crate) fn work(egraph: &Egraph, term: &Term, class: egg::Id) -> Work {
+fn work(egraph: &Egraph, term: &Term, class: egg::Id) -> Work {
     let sizes = &egraph.analysis.sizes;
     let result = facts(egraph, class);
     let written = result.axes.elements(sizes);
@@ -186,10 +205,16 @@ pub(crate) fn work(egraph: &Egraph, term: &Term, class: egg::Id) -> Work {
         Head::Gather | Head::ScatterAdd => OpClass::Indexed,
         Head::Opaque(number) => opaque_class(&egraph.analysis.opaque[*number as usize].op),
     };
+    let opaque = match &term.head {
+        Head::Opaque(number) => Some(&egraph.analysis.opaque[*number as usize].op),
+        _ => None,
+    };
     let steps = match class {
-        OpClass::Indexed => written,
+        OpClass::Indexed | OpClass::Move => written,
+        // What these read lines up with nothing that they write.
+        _ if matches!(opaque, Some(Op::Fold { .. })) => read,
+        _ if matches!(opaque, Some(Op::Random { .. })) => written,
         OpClass::Free
-        | OpClass::Move
         | OpClass::Arithmetic
         | OpClass::Division
         | OpClass::Transcendental

@@ -4,7 +4,7 @@
 //! written, and improved by changing one class at a time while the whole graph gets better. Choices are free of
 //! cycles throughout.
 
-use crate::cost::{Cost, work};
+use crate::cost::{Cost, nanoseconds};
 use crate::danger::{Weight, danger};
 use crate::facts::{Data, Egraph};
 use crate::language::Term;
@@ -93,7 +93,7 @@ impl Classes {
                 }
                 let price = Price {
                     danger: danger(egraph, term, me).map_or(0, |d| i64::from(d.0 as Weight)),
-                    cost: cost.nanoseconds(&work(egraph, term, me)) + PER_NODE,
+                    cost: nanoseconds(egraph, cost, term, me) + PER_NODE,
                 };
                 list.push(Candidate { term: term.clone(), price, children });
             }

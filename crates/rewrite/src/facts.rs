@@ -4,11 +4,12 @@
 //! rules read nothing else; danger is judged from the same intervals.
 
 use crate::axes::{Axis, AxisSet};
+use crate::domains::Domains;
 use crate::interval::{binary_facts, cast_facts, dtype_bounds, scaled, unary_facts};
 use crate::language::{Head, Opaque, Term};
 use crate::rational::Rational;
 use egg::{Analysis, DidMerge, EGraph, Id};
-use eggrad_ir::{BinaryOp, CrossEntropyOp, DType, MoveOp, Op, ReduceOp, SoftmaxOp};
+use eggrad_ir::{BinaryOp, CrossEntropyOp, DType, MoveOp, Op, ReduceOp, SoftmaxOp, Windows};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -87,8 +88,14 @@ pub(crate) struct Context {
     pub(crate) opaque: Vec<Opaque>,
     /// Promised range of each opaque leaf that has one.
     pub(crate) ranges: HashMap<u32, (f64, f64)>,
+    /// Which inputs are finite, for the graph of a function; those beyond the end of the list are.
+    pub(crate) given: Vec<bool>,
+    /// Facts of the functions that are applied.
+    pub(crate) domains: Arc<Domains>,
     /// Terms in the order in which they were first added, while a graph is raised.
     pub(crate) log: Option<Vec<(Term, Id)>>,
+    /// Tensors that were added, united or of which more became known, while rules are applied.
+    pub(crate) changed: Option<Vec<Id>>,
     /// The first contradiction: two classes were made one whose types or constants differ.
     pub(crate) conflict: Option<String>,
 }
@@ -144,8 +151,12 @@ impl Analysis<Term> for Context {
 
     fn modify(egraph: &mut Egraph, id: Id) {
         let Data::Tensor(facts) = &egraph[id].data else { return };
-        let Some(value) = facts.constant else { return };
+        let constant = facts.constant;
         let (dtype, axes) = (facts.dtype, facts.axes.clone());
+        if let Some(changed) = &mut egraph.analysis.changed {
+            changed.push(id);
+        }
+        let Some(value) = constant else { return };
         let mut constant = egraph.add(Term::leaf(Head::Const(dtype, value)));
         if !axes.is_empty() {
             let axes = egraph.add(Term::leaf(Head::Axes(axes)));
@@ -313,7 +324,7 @@ fn rename(map: &[(Axis, Axis)], axes: &AxisSet) -> AxisSet {
 }
 
 /// Facts of a value that is one of two.
-fn either(a: &Facts, b: &Facts, axes: AxisSet) -> Facts {
+pub(crate) fn either(a: &Facts, b: &Facts, axes: AxisSet) -> Facts {
     Facts {
         finite: a.finite && b.finite,
         nonzero: a.is_nonzero() && b.is_nonzero(),
@@ -354,14 +365,35 @@ fn reduce_facts(op: ReduceOp, x: &Facts, over: &AxisSet, sizes: &[usize]) -> Fac
     }
 }
 
+/// Facts of uniform numbers below 1, in steps of 2 to the power of minus `bits`.
+fn uniform(unknown: Facts, bits: i32) -> Facts {
+    Facts { finite: true, ..unknown.within(0.0, 1.0 - f64::exp2(f64::from(-bits))) }
+}
+
+/// Facts of sums of up to as many elements as a window has.
+fn folded(x: &Facts, windows: &Windows, unknown: Facts) -> Facts {
+    let n: f64 = windows.size.iter().map(|&s| s as f64).product();
+    let (low, high) = (scaled(x.low.min(0.0), n), scaled(x.high.max(0.0), n));
+    let fits = x.dtype.is_float() || (low >= unknown.low && high <= unknown.high);
+    let finite = unknown.finite || x.finite;
+    let facts = Facts { finite, integer: x.integer, ..unknown };
+    if fits { facts.within(low, high) } else { facts }
+}
+
 /// Facts of a positional op: those of the op where it is elementwise or only moves, else only the type.
 fn opaque_facts<'a>(context: &Context, number: u32, tensor: impl Fn(usize) -> &'a Facts) -> Facts {
     let opaque = &context.opaque[number as usize];
     let unknown = Facts::unknown(opaque.dtype, AxisSet::new(opaque.out.iter().copied()));
+    let range =
+        || context.ranges.get(&number).copied().unwrap_or((f64::NEG_INFINITY, f64::INFINITY));
     match &opaque.op {
-        Op::Input(_) | Op::State(_) => {
-            let (low, high) =
-                context.ranges.get(&number).copied().unwrap_or((f64::NEG_INFINITY, f64::INFINITY));
+        Op::Input(i) => {
+            let finite = unknown.finite || context.given.get(*i).copied().unwrap_or(true);
+            let (low, high) = range();
+            Facts { finite, ..unknown.within(low, high) }
+        }
+        Op::State(_) => {
+            let (low, high) = range();
             Facts { finite: true, ..unknown.within(low, high) }
         }
         Op::Const(_, literal) => {
@@ -380,7 +412,7 @@ fn opaque_facts<'a>(context: &Context, number: u32, tensor: impl Fn(usize) -> &'
         }
         Op::Unary(op) => Facts { constant: None, ..unary_facts(*op, tensor(0)) },
         Op::Binary(op) => Facts { constant: None, ..binary_facts(*op, tensor(0), tensor(1)) },
-        Op::Move(MoveOp::Reshape(_) | MoveOp::Slice { .. }) => {
+        Op::Move(MoveOp::Reshape(_) | MoveOp::Slice { .. } | MoveOp::Window(_)) => {
             Facts { axes: unknown.axes, constant: None, simplex: None, ..tensor(0).clone() }
         }
         Op::Move(MoveOp::Pad { fill, .. }) => {
@@ -393,7 +425,20 @@ fn opaque_facts<'a>(context: &Context, number: u32, tensor: impl Fn(usize) -> &'
             };
             either(tensor(0), &fill, unknown.axes)
         }
-        Op::Iota { .. }
+        Op::Fold { windows, .. } => folded(tensor(0), windows, unknown),
+        Op::Random { dtype, .. } => match dtype {
+            DType::F32 => uniform(unknown, 24),
+            DType::F64 => uniform(unknown, 53),
+            DType::I32 | DType::I64 | DType::U8 | DType::Bool => unknown,
+        },
+        Op::Call { .. } | Op::Scan { .. } | Op::Cond { .. } => {
+            match context.domains.result(&opaque.op, tensor) {
+                Some(facts) => Facts { axes: unknown.axes, ..facts },
+                None => unknown,
+            }
+        }
+        Op::RandomKey { .. }
+        | Op::Iota { .. }
         | Op::Size { .. }
         | Op::Compare(_)
         | Op::Select

@@ -17,6 +17,7 @@ mod condition;
 mod copy;
 mod cost;
 mod danger;
+mod domains;
 mod extract;
 mod facts;
 mod interval;
@@ -32,6 +33,7 @@ mod report;
 mod rules;
 mod saturate;
 mod search;
+mod small;
 #[cfg(test)]
 mod sound;
 mod validate;

@@ -7,14 +7,15 @@ use crate::extract::{Choice, Classes};
 use crate::facts::{Data, Egraph};
 use crate::language::{Head, Opaque, Term};
 use egg::Id;
-use eggrad_ir::{At, Builder, DType, DotAxes, Literal, MoveOp, NodeId, Op, ReduceOp};
+use eggrad_ir::{At, Builder, DType, DotAxes, Layer, Literal, MoveOp, NodeId, Op, ReduceOp};
 use std::collections::HashMap;
 
-/// What the user's graph says about a class: the order of its axes and where it was written.
+/// What the user's graph says about a class: the order of its axes, where it was written, and in which layer.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Hint {
     pub(crate) layout: Option<Vec<Axis>>,
     pub(crate) at: At,
+    pub(crate) layer: Layer,
 }
 
 /// A lowered class: a node and the names of its dimensions.
@@ -32,6 +33,8 @@ pub(crate) struct Lowerer<'a> {
     pub(crate) hints: &'a HashMap<Id, Hint>,
     pub(crate) builder: Builder,
     at: At,
+    /// Whether the builder has the layers of the graph.
+    layers: bool,
     values: Vec<Option<Value>>,
 }
 
@@ -44,7 +47,8 @@ impl<'a> Lowerer<'a> {
         builder: Builder,
     ) -> Lowerer<'a> {
         let values = vec![None; classes.ids.len()];
-        Lowerer { egraph, classes, sizes, hints, builder, at: At::Unknown, values }
+        let layers = sizes == egraph.analysis.sizes;
+        Lowerer { egraph, classes, sizes, hints, builder, at: At::Unknown, layers, values }
     }
 
     /// Lowers every class that `choice` uses, in the order `order`.
@@ -53,8 +57,14 @@ impl<'a> Lowerer<'a> {
             let term = &self.classes.candidates[place][choice[place]].term;
             let hint = self.hints.get(&self.classes.ids[place]).cloned().unwrap_or_default();
             self.at = hint.at;
+            let first = self.builder.graph().nodes().len();
             let value = self.term(term, hint.layout.as_deref());
-            self.builder.locate(value.node, hint.at);
+            // Other sizes are for comparison only: no layers are declared there.
+            if self.layers {
+                let made = first..self.builder.graph().nodes().len();
+                let made = made.map(|i| NodeId(i as u32)).chain([value.node]);
+                made.for_each(|node| self.builder.locate(node, hint.at, hint.layer));
+            }
             self.values[place] = Some(value);
         }
     }
@@ -201,7 +211,7 @@ impl<'a> Lowerer<'a> {
                 let i = self.value(args[2]).clone();
                 let v: Vec<Axis> = self.axes(args[1]).iter().collect();
                 let axes: Vec<Axis> = i.axes.iter().copied().chain(v).collect();
-                let op = resized(&Op::OneHot { dtype, classes: 0 }, &axes, self.sizes);
+                let op = resized(&Op::OneHot { dtype, classes: 0 }, &[], &axes, self.sizes);
                 Value { node: self.node(op, &[i.node]), axes }
             }
             Head::Gather => self.gather(&self.axes(args[0]), args[1], args[2]),
@@ -216,7 +226,7 @@ impl<'a> Lowerer<'a> {
                 let (i, u) = (self.arrange(&i, &index), self.arrange(&u, &updates));
                 let axes: Vec<Axis> = batch.iter().copied().chain(v.iter()).chain(rest).collect();
                 let op = Op::ScatterAdd { batch: batch.len(), size: 0 };
-                let op = resized(&op, &axes, self.sizes);
+                let op = resized(&op, &[], &axes, self.sizes);
                 Value { node: self.node(op, &[i, u]), axes }
             }
             Head::Iota => {
@@ -240,7 +250,7 @@ impl<'a> Lowerer<'a> {
                     let value = self.value(arg).clone();
                     inputs.push(self.arrange(&value, order));
                 }
-                let op = resized(&opaque.op, &opaque.out, self.sizes);
+                let op = resized(&opaque.op, &opaque.args, &opaque.out, self.sizes);
                 Value { node: self.node(op, &inputs), axes: opaque.out.clone() }
             }
         }

@@ -2,12 +2,14 @@
 
 use crate::choose::{Before, choose};
 use crate::cost::Cost;
+use crate::domains::{Domains, applies_functions};
 use crate::raise::raise;
 use crate::report::{Report, Stop};
 use crate::rules::{RULES, Rule, RuleClass};
 use crate::saturate::{Saturation, saturate};
-use eggrad_ir::{Graph, TypeErrors};
+use eggrad_ir::{Graph, TypeErrors, map_functions};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What the result has in common with the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -107,6 +109,9 @@ pub enum RewriteError {
 /// reals on the proven domain, and no output is more dangerous than it was. Equal graphs have equal results, to the
 /// letter of the text form. With [`Semantics::Strict`] nothing changes.
 ///
+/// The graph of every function that `graph` applies is optimised in the same way, once and by itself; functions' own
+/// derivatives stay as they are.
+///
 /// # Errors
 /// A `grad` that was not resolved; every other error is a bug of this crate.
 pub fn optimize(
@@ -117,6 +122,9 @@ pub fn optimize(
     optimize_with(graph, cost, config, &RULES)
 }
 
+/// What reports call the whole graph, as opposed to its sub-graphs.
+const MAIN: &str = "main";
+
 fn optimize_with(
     graph: &Graph,
     cost: &dyn Cost,
@@ -126,32 +134,86 @@ fn optimize_with(
     if graph.has_grad() {
         return Err(RewriteError::Grad);
     }
-    let mut raised = raise(graph);
-    // Over nothing, sums, sizes and largest elements have values that no rule reckons with.
-    let hollow = raised.naming.sizes.contains(&0);
-    let before = Before::of(graph, &raised, cost);
-    let saturation = if config.semantics == Semantics::Strict || hollow {
-        Saturation { rules: BTreeMap::new(), iterations: 0, stop: Stop::NotRun }
-    } else {
-        let nodes = graph.nodes().len();
-        saturate(&mut raised.egraph, rules, config.semantics, &config.limits, nodes)
-    };
-    if let Some(conflict) = &raised.egraph.analysis.conflict {
-        return Err(RewriteError::Contradiction(conflict.clone()));
+    let job = Job { cost, config, rules };
+    if !applies_functions(graph) {
+        return job.run(MAIN, graph, &[], &Arc::default());
     }
-    let chosen = choose(graph, &raised, before, cost, &config.limits);
-    let sizes = raised.naming.sizes.clone();
-    let result = match saturation.stop {
-        Stop::NotRun => graph.clone(),
-        Stop::Saturated | Stop::Iterations | Stop::Nodes { .. } => {
-            chosen.lower(graph, &raised, &sizes).map_err(RewriteError::Invalid)?
+    let mut domains = Arc::new(Domains::of(graph));
+    let mut inner_reports = vec![];
+    let mapped = map_functions(graph, &mut |function, inner| {
+        let (result, report) =
+            job.run(function.name(), &inner, domains.given(function), &domains)?;
+        let times = (report.cost_before, report.cost_after);
+        Arc::make_mut(&mut domains).became(function, &result, times);
+        inner_reports.push(report);
+        Ok(result)
+    })?;
+    let (result, mut report) = job.run(MAIN, &mapped, &[], &domains)?;
+    inner_reports.into_iter().for_each(|inner| report.include(inner));
+    match config.semantics {
+        Semantics::Strict => Ok((graph.clone(), report)),
+        Semantics::Real | Semantics::Fast => Ok((result, report)),
+    }
+}
+
+/// How graphs are optimised, the whole one and those it applies.
+struct Job<'a> {
+    cost: &'a dyn Cost,
+    config: &'a RewriteConfig,
+    rules: &'a [Rule],
+}
+
+impl Job<'_> {
+    /// Optimises one graph, and what it applies not.
+    fn run(
+        &self,
+        name: &str,
+        graph: &Graph,
+        given: &[bool],
+        domains: &Arc<Domains>,
+    ) -> Result<(Graph, Report), RewriteError> {
+        let Job { cost, config, rules } = *self;
+        let mut raised = raise(graph, given, domains);
+        // Over nothing, sums, sizes and largest elements have values that no rule reckons with.
+        let hollow = raised.naming.sizes.contains(&0);
+        let before = Before::of(graph, &raised, cost);
+        let saturation = if config.semantics == Semantics::Strict || hollow {
+            Saturation { rules: BTreeMap::new(), iterations: 0, stop: Stop::NotRun }
+        } else {
+            let nodes = graph.nodes().len();
+            saturate(&mut raised.egraph, rules, config.semantics, &config.limits, nodes)
+        };
+        if let Some(conflict) = &raised.egraph.analysis.conflict {
+            return Err(RewriteError::Contradiction(conflict.clone()));
         }
-    };
-    let mut report = chosen.report(graph, &result, &raised, saturation);
-    if config.validate && report.stop != Stop::NotRun {
-        report.validation = chosen.validate(graph, &raised, &report)?;
+        let chosen = choose(graph, &raised, before, cost, &config.limits);
+        let sizes = raised.naming.sizes.clone();
+        let result = match saturation.stop {
+            Stop::NotRun => graph.clone(),
+            Stop::Saturated | Stop::Iterations | Stop::Nodes { .. } => {
+                chosen.lower(graph, &raised, &sizes).map_err(RewriteError::Invalid)?
+            }
+        };
+        let mut report = chosen.report(graph, &result, &raised, saturation);
+        if config.validate && report.stop != Stop::NotRun {
+            report.validation =
+                chosen.validate(graph, &raised, &report).map_err(|e| within(name, e))?;
+            if report.validation.is_none() {
+                report.not_compared.push(name.to_string());
+            }
+        }
+        Ok((result, report))
     }
-    Ok((result, report))
+}
+
+/// Says in which sub-graph an error arose.
+fn within(name: &str, error: RewriteError) -> RewriteError {
+    match error {
+        RewriteError::Unsound { output, before, after, rules } if name != MAIN => {
+            RewriteError::Unsound { output: format!("{name}.{output}"), before, after, rules }
+        }
+        error => error,
+    }
 }
 
 #[cfg(test)]
@@ -215,7 +277,7 @@ mod tests {
         let text = "graph 1\nin x: f32[4, 3]\n%1 = neg x\n%2 = transpose %1, axes [1, 0]\n\
                     %3 = exp %2\n%4 = log %3\nout a = %1\nout b = %4\n";
         let graph: Graph = text.parse().unwrap();
-        let mut raised = raise(&graph);
+        let mut raised = raise(&graph, &[], &Arc::default());
         let limits = Limits::default();
         let before = Before::of(&graph, &raised, &TableCost);
         saturate(&mut raised.egraph, &RULES, Semantics::Real, &limits, 10);
@@ -239,7 +301,7 @@ mod tests {
         #[test]
         fn extraction_comes_near_the_best_choice(random in random_graph(Config::new(DType::F32))) {
             let graph = &random.graph;
-            let mut raised = raise(graph);
+            let mut raised = raise(graph, &[], &Arc::default());
             let limits = Limits::default();
             let nodes = graph.nodes().len();
             saturate(&mut raised.egraph, &RULES, Semantics::Real, &limits, nodes);

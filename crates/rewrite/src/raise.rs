@@ -1,14 +1,16 @@
 //! From the positional graph to the e-graph of named axes.
 
-use crate::axes::{Axis, AxisSet, Naming, name_axes, reshape_groups};
-use crate::build::{add, axes_leaf, constant, expand_to, make, rename, sum, type_leaf};
-use crate::facts::{Context, Egraph};
+use crate::axes::{Axis, AxisSet, Naming, name_axes, reshape_groups, through};
+use crate::build::{add, axes_leaf, constant, expand_to, facts, make, rename, sum, type_leaf};
+use crate::domains::Domains;
+use crate::facts::{Context, Egraph, Facts};
 use crate::interval::dtype_bounds;
 use crate::language::{Head, Opaque, Term};
 use crate::rational::Rational;
 use egg::Id;
 use eggrad_ir::{DType, Graph, MarkOp, MoveOp, Node, NodeId, Op, StateKind};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// A graph as terms.
 pub(crate) struct Raised {
@@ -20,10 +22,23 @@ pub(crate) struct Raised {
     pub(crate) written: Vec<(Term, Id, NodeId)>,
 }
 
-/// Raises `graph`, which holds no `grad`.
-pub(crate) fn raise(graph: &Graph) -> Raised {
+impl Raised {
+    /// What is known of a node's value.
+    pub(crate) fn facts(&self, node: NodeId) -> &Facts {
+        facts(&self.egraph, self.classes[node.index()])
+    }
+}
+
+/// Raises `graph`, which holds no `grad`, and whose inputs are finite unless `given` says otherwise.
+pub(crate) fn raise(graph: &Graph, given: &[bool], domains: &Arc<Domains>) -> Raised {
     let naming = name_axes(graph);
-    let context = Context { sizes: naming.sizes.clone(), log: Some(vec![]), ..Context::default() };
+    let context = Context {
+        sizes: naming.sizes.clone(),
+        given: given.to_vec(),
+        domains: domains.clone(),
+        log: Some(vec![]),
+        ..Context::default()
+    };
     let mut raiser = Raiser {
         graph,
         naming,
@@ -72,6 +87,12 @@ fn protected(graph: &Graph) -> Vec<bool> {
             | Op::OneHot { .. }
             | Op::Gather { .. }
             | Op::ScatterAdd { .. }
+            | Op::Fold { .. }
+            | Op::RandomKey { .. }
+            | Op::Random { .. }
+            | Op::Call { .. }
+            | Op::Scan { .. }
+            | Op::Cond { .. }
             | Op::Grad => false,
         };
         let i = id.index();
@@ -160,10 +181,23 @@ impl Raiser<'_> {
             Op::Move(MoveOp::Slice { .. } | MoveOp::Pad { .. }) if reads[0] == out => {
                 return operands[0];
             }
+            Op::Move(MoveOp::Window(w)) if (0..w.axes.len()).all(|i| through(w, i)) => {
+                return expand_to(&mut self.egraph, operands[0], &AxisSet::new(out));
+            }
+            Op::Fold { windows, .. } if (0..windows.axes.len()).all(|i| through(windows, i)) => {
+                let inside = AxisSet::new(reads[0][out.len()..].iter().copied());
+                return sum(&mut self.egraph, operands[0], &inside);
+            }
             Op::Input(_)
             | Op::State(_)
             | Op::Data(_)
-            | Op::Move(MoveOp::Slice { .. } | MoveOp::Pad { .. })
+            | Op::Move(MoveOp::Slice { .. } | MoveOp::Pad { .. } | MoveOp::Window(_))
+            | Op::Fold { .. }
+            | Op::RandomKey { .. }
+            | Op::Random { .. }
+            | Op::Call { .. }
+            | Op::Scan { .. }
+            | Op::Cond { .. }
             | Op::Grad => {
                 return self.opaque(id, &operands);
             }

@@ -65,10 +65,49 @@ pub struct Report {
     pub cost_before: f64,
     /// Estimated nanoseconds of the result.
     pub cost_after: f64,
-    /// How the result compared with the input; `None` when that was not asked for or the sizes are too large.
+    /// How the result compared with the input; `None` when that was not asked for or everything is too large.
     pub validation: Option<Validation>,
     /// What can still go wrong.
     pub dangers_left: Vec<Danger>,
+    /// Sub-graphs that were optimised alone; all counts include theirs.
+    pub functions: usize,
+    /// What was too large to be compared with its input: `main`, and sub-graphs by their names.
+    pub not_compared: Vec<String>,
+}
+
+impl Report {
+    /// Adds what was done to a sub-graph that is applied in this graph. Costs are not added up: a graph's cost knows
+    /// how often it applies what.
+    pub(crate) fn include(&mut self, inner: Report) {
+        for (rule, count) in inner.rules {
+            *self.rules.entry(rule).or_insert(0) += count;
+        }
+        self.iterations = self.iterations.max(inner.iterations);
+        self.e_nodes += inner.e_nodes;
+        self.e_classes += inner.e_classes;
+        let rank = |stop: &Stop| match stop {
+            Stop::NotRun => 0,
+            Stop::Saturated => 1,
+            Stop::Iterations => 2,
+            Stop::Nodes { .. } => 3,
+        };
+        if rank(&inner.stop) > rank(&self.stop) {
+            self.stop = inner.stop;
+        }
+        self.nodes_before += inner.nodes_before;
+        self.nodes_after += inner.nodes_after;
+        self.danger_before += inner.danger_before;
+        self.danger_after += inner.danger_after;
+        self.validation = match (self.validation, inner.validation) {
+            (Some(a), Some(b)) => {
+                Some(Validation { samples: a.samples + b.samples, worst: a.worst.max(b.worst) })
+            }
+            (a, b) => a.or(b),
+        };
+        self.dangers_left.extend(inner.dangers_left);
+        self.functions += 1 + inner.functions;
+        self.not_compared.extend(inner.not_compared);
+    }
 }
 
 impl fmt::Display for Report {
@@ -99,6 +138,9 @@ impl fmt::Display for Report {
         }
         if let Some(validation) = &self.validation {
             writeln!(f, "equal on {} samples within {:.1e}", validation.samples, validation.worst)?;
+        }
+        for name in &self.not_compared {
+            writeln!(f, "`{name}` was too large to be compared")?;
         }
         for danger in &self.dangers_left {
             writeln!(f, "`{}` at {}: {}", danger.op, danger.at, danger.reason)?;

@@ -3,18 +3,15 @@
 //! Both graphs are made anew at the small sizes: the input as it was written, the result from the chosen terms. Data
 //! respects declared ranges and is the same in every run; both are computed in `f64`.
 
-use crate::axes::{Axis, Naming};
 use crate::report::Validation;
 use eggrad_interp::{Precision, Run, Tensor, run, values};
-use eggrad_ir::{
-    BinaryOp, DType, DotAxes, Graph, MoveOp, NodeId, Op, StateKind, TensorType, UnaryOp,
-};
+use eggrad_ir::{BinaryOp, DType, DotAxes, Graph, NodeId, Op, StateKind, TensorType, UnaryOp};
 use std::collections::HashSet;
 
 /// Multiply-adds and elements up to which a comparison is made.
-const MOST_WORK: usize = 1 << 22;
-/// Axes that data indexes keep their size up to this one.
-const MOST_CLASSES: usize = 16;
+const MOST_WORK: usize = 1 << 21;
+/// Data that is tried beside that drawn, to see whether a sub-graph jumps there.
+const NEIGHBOURS: u64 = 4;
 /// How often data is drawn.
 const SAMPLES: usize = 2;
 /// The relative difference that two ways to compute in `f64` may have.
@@ -28,86 +25,6 @@ pub(crate) struct Difference {
     pub(crate) output: String,
     pub(crate) before: f64,
     pub(crate) after: f64,
-}
-
-/// Sizes for a comparison: small, but where attributes or indices need the true one. Axes that a renaming or a
-/// write joins have one size.
-pub(crate) fn small_sizes(graph: &Graph, naming: &Naming) -> Vec<usize> {
-    let mut pinned = naming.pinned.clone();
-    let mut same: Vec<usize> = (0..naming.sizes.len()).collect();
-    let find = |same: &[usize], mut a: usize| {
-        while same[a] != a {
-            a = same[a];
-        }
-        a
-    };
-    let mut pairs: Vec<(NodeId, &Vec<Axis>)> = vec![];
-    for id in graph.ids() {
-        if let Some((axis, index)) = indexed(graph, naming, id) {
-            let size = naming.sizes[axis as usize];
-            if size <= MOST_CLASSES || !starts_at_zero(graph, index) {
-                pinned.insert(axis);
-            }
-        }
-        let node = graph.node(id);
-        pairs.extend(node.inputs.iter().zip(&naming.reads[id.index()]).map(|(i, r)| (*i, r)));
-    }
-    for state in graph.states() {
-        pairs.extend(state.write.map(|write| (write, &naming.nodes[state.read.index()])));
-    }
-    for (node, names) in pairs {
-        for (&a, &b) in naming.nodes[node.index()].iter().zip(names) {
-            let (a, b) = (find(&same, a as usize), find(&same, b as usize));
-            same[a.max(b)] = a.min(b);
-        }
-    }
-    let pinned: HashSet<usize> = pinned.iter().map(|&a| find(&same, a as usize)).collect();
-    let small = |(axis, &size): (usize, &usize)| {
-        let axis = find(&same, axis);
-        if pinned.contains(&axis) { size } else { size.min(2 + (3 * axis + 1) % 4) }
-    };
-    naming.sizes.iter().enumerate().map(small).collect()
-}
-
-/// The axis that a node's integers are positions of, and the integers.
-fn indexed(graph: &Graph, naming: &Naming, id: NodeId) -> Option<(Axis, NodeId)> {
-    let node = graph.node(id);
-    let out = &naming.nodes[id.index()];
-    match &node.op {
-        Op::OneHot { .. } => Some((out[out.len() - 1], node.inputs[0])),
-        Op::Gather { batch } => Some((naming.reads[id.index()][0][*batch], node.inputs[1])),
-        Op::ScatterAdd { batch, .. } => Some((out[*batch], node.inputs[0])),
-        Op::Input(_)
-        | Op::State(_)
-        | Op::Const(..)
-        | Op::Data(_)
-        | Op::Iota { .. }
-        | Op::Size { .. }
-        | Op::Unary(_)
-        | Op::Binary(_)
-        | Op::Compare(_)
-        | Op::Select
-        | Op::Cast(_)
-        | Op::Mark(_)
-        | Op::Move(_)
-        | Op::Reduce(..)
-        | Op::Softmax(..)
-        | Op::CrossEntropy(..)
-        | Op::Dot(_)
-        | Op::Grad => None,
-    }
-}
-
-/// Whether integers come straight from an input whose range includes 0, so that smaller ones can be drawn.
-fn starts_at_zero(graph: &Graph, mut id: NodeId) -> bool {
-    while let Op::Move(
-        MoveOp::Broadcast { .. } | MoveOp::Transpose(_) | MoveOp::Reshape(_) | MoveOp::Slice { .. },
-    ) = graph.node(id).op
-    {
-        id = graph.node(id).inputs[0];
-    }
-    let Op::Input(i) = graph.node(id).op else { return false };
-    graph.inputs()[i].range.is_none_or(|(low, high)| low <= 0.0 && high >= 0.0)
 }
 
 /// Compares two graphs of the same inputs, states and results; `None` when they are too large. `classes` is the
@@ -133,6 +50,7 @@ pub(crate) fn compare(
                 samples += 1;
             }
             Err(_) if at_jump(before, &inputs, &states) => {}
+            Err(_) if jumps_inside(before, &inputs, &states) => {}
             Err(difference) => return Err(difference),
         }
     }
@@ -169,24 +87,83 @@ fn at_jump(graph: &Graph, inputs: &[Tensor], states: &[Tensor]) -> bool {
     })
 }
 
-/// The smallest axis that integers index, at the given sizes.
-pub(crate) fn smallest_index(graph: &Graph, naming: &Naming, sizes: &[usize]) -> usize {
-    let axes = graph.ids().filter_map(|id| indexed(graph, naming, id));
-    axes.map(|(axis, _)| sizes[axis as usize]).min().unwrap_or(MOST_CLASSES)
+/// Whether a sub-graph may jump, and then does: whether operands that differ by less than rounding may make of it lead
+/// to other results.
+fn jumps_inside(graph: &Graph, inputs: &[Tensor], states: &[Tensor]) -> bool {
+    if !graph.nodes().iter().any(|n| n.op.functions().iter().any(|f| may_jump(f.graph()))) {
+        return false;
+    }
+    let evaluate =
+        |inputs: &[Tensor], states: &[Tensor]| match run(graph, inputs, states, Precision::Wide) {
+            Ok(run) => run,
+            Err(error) => panic!("internal error: validation cannot run: {error}"),
+        };
+    let here = evaluate(inputs, states);
+    (0..NEIGHBOURS).any(|seed| {
+        let mut draws = Draws(1000 + seed);
+        let mut shift = |list: &[Tensor]| -> Vec<Tensor> {
+            let shifted = list.iter().map(|tensor| {
+                if !tensor.ty.dtype.is_float() {
+                    return tensor.clone();
+                }
+                let values =
+                    tensor.to_f64s().into_iter().map(|x| x * (1.0 + draws.float(-1e-13, 1e-13)));
+                Tensor::from_values(tensor.ty.clone(), &values.collect::<Vec<f64>>())
+            });
+            shifted.collect()
+        };
+        let (inputs, states) = (shift(inputs), shift(states));
+        difference(graph, &here, &evaluate(&inputs, &states)).is_err()
+    })
 }
 
+/// Whether a graph has jumps of [`at_jump`], itself or in what it applies.
+fn may_jump(graph: &Graph) -> bool {
+    graph.nodes().iter().any(|node| {
+        let float = || graph.ty(node.inputs[0]).dtype.is_float();
+        match &node.op {
+            Op::Compare(_) => float(),
+            Op::Unary(UnaryOp::Sign | UnaryOp::Floor | UnaryOp::Ceil | UnaryOp::Round) => float(),
+            Op::Cast(to) => !to.is_float() && float(),
+            Op::Binary(BinaryOp::Mod) => float(),
+            op => op.functions().iter().any(|f| may_jump(f.graph())),
+        }
+    })
+}
+
+/// Multiply-adds and elements of a graph and all that it applies.
 fn work(graph: &Graph) -> usize {
-    let steps = |id: NodeId| {
+    let mut applied: HashSet<(Op, &[NodeId])> = HashSet::new();
+    let mut total = 0usize;
+    for id in graph.ids() {
         let node = graph.node(id);
         let own = node.ty.shape.elements();
         let read = node.inputs.iter().map(|&i| graph.ty(i).shape.elements()).max().unwrap_or(0);
-        if let Op::Dot(DotAxes { contract, .. }) = &node.op {
-            let left = graph.ty(node.inputs[0]).shape.dims();
-            return contract.iter().map(|p| left[p.0]).product::<usize>().saturating_mul(own);
-        }
-        own.max(read)
-    };
-    graph.ids().map(steps).fold(0, usize::saturating_add)
+        let inside = match &node.op {
+            Op::Dot(DotAxes { contract, .. }) => {
+                let left = graph.ty(node.inputs[0]).shape.dims();
+                contract.iter().map(|p| left[p.0]).product::<usize>().saturating_mul(own)
+            }
+            Op::Call { .. } | Op::Scan { .. } | Op::Cond { .. } => {
+                // All results of one application are computed at once.
+                match applied.insert((node.op.with_result(0), &node.inputs)) {
+                    true => applied_work(&node.op),
+                    false => 0,
+                }
+            }
+            _ => 0,
+        };
+        total = total.saturating_add(own.max(read).max(inside));
+    }
+    total
+}
+
+fn applied_work(op: &Op) -> usize {
+    let inside = op.functions().into_iter().map(|f| work(f.graph())).max().unwrap_or(0);
+    match op {
+        Op::Scan { scan, .. } => inside.saturating_mul(scan.length),
+        _ => inside,
+    }
 }
 
 /// A small generator of numbers that are random enough.

@@ -81,6 +81,27 @@ pub fn indexed_ns(elements: usize) -> f64 {
     KERNEL_NS + elements as f64
 }
 
+/// Nanoseconds to fold windows of `elements` positions together to `results`.
+pub fn fold_ns(elements: usize, results: usize, dtype: DType) -> f64 {
+    2.0 * KERNEL_NS + (0.3 * elements as f64 + 0.1 * results as f64) * wide(dtype)
+}
+
+/// Nanoseconds that `elements` random numbers add to a kernel.
+pub fn random_ns(elements: usize, dtype: DType) -> f64 {
+    6.0 * elements as f64 * wide(dtype)
+}
+
+/// Nanoseconds for `steps` steps that take `step_ns` each, in a kernel that runs a nested plan.
+pub fn loop_ns(steps: usize, step_ns: f64) -> f64 {
+    KERNEL_NS + steps as f64 * step_ns
+}
+
+/// Nanoseconds for one of two nested plans that take `then_ns` and `otherwise_ns`: whichever is chosen, no more than
+/// the longer.
+pub fn branch_ns(then_ns: f64, otherwise_ns: f64) -> f64 {
+    KERNEL_NS + then_ns.max(otherwise_ns)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

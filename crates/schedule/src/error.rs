@@ -13,6 +13,12 @@ pub enum ScheduleError {
         /// Where the user wrote it.
         at: At,
     },
+    /// A call is left to write into its caller.
+    #[error("`call` at {at} is not inlined\nhelp: inline calls before the graph is scheduled")]
+    Call {
+        /// Where the user wrote it.
+        at: At,
+    },
     /// An axis is too long to be indexed, or its rows too far apart.
     #[error(
         "`{op}` at {at} indexes an axis of {ty} that has more than 2^32 - 1 positions or rows longer than that\n\

@@ -4,11 +4,14 @@
 //! machine code must compute, bit by bit; [`verify`] checks what every plan promises. A schedule changes time and
 //! memory, never values beyond the fixed order of reductions.
 //!
+//! A sub-graph that is applied has a plan of its own, nested in a kernel of the caller's: see `bodies`.
+//!
 //! In the order data flows: `legal` leaves few ops, `groups` decides which nodes share a kernel (index maps are in
 //! `maps`), `lower` writes loops and bodies, `assign` orders kernels and places buffers.
 #![forbid(unsafe_code)]
 
 mod assign;
+mod bodies;
 pub mod cost;
 mod error;
 mod evaluate;
@@ -20,6 +23,7 @@ mod plan;
 mod show;
 mod verify;
 
+use bodies::Bodies;
 pub use error::ScheduleError;
 pub use evaluate::{EvaluateError, evaluate};
 pub use plan::*;
@@ -43,12 +47,11 @@ impl Default for ScheduleConfig {
 /// Schedules `graph`; equal graphs give equal plans.
 ///
 /// # Errors
-/// A `grad` that is not resolved, an indexed axis of more than 2^32 - 1 positions.
+/// A `grad` that is not resolved, a `call` that is not inlined, an indexed axis of more than 2^32 - 1 positions.
 pub fn schedule(graph: &Graph, config: &ScheduleConfig) -> Result<Plan, ScheduleError> {
-    let legal = legal::legalize(graph)?;
-    let groups = groups::group(&legal, config.fuse);
-    let plan = assign::assign(lower::Lowering::new(&groups, graph), graph);
-    if cfg!(debug_assertions) {
+    let plan = Bodies::new(config).plan(graph)?;
+    // A back end refuses a larger arena; its offsets mean nothing.
+    if cfg!(debug_assertions) && plan.arena_bytes <= MAX_BYTES {
         let errors = verify(&plan);
         assert!(errors.is_empty(), "internal error: {}", errors.join("; "));
     }

@@ -4,7 +4,7 @@
 //! moves when that loop advances. Reshapes leave such a map alone; transposes and broadcasts take it apart into one
 //! map per axis and put it together again.
 
-use eggrad_ir::{MoveOp, Shape};
+use eggrad_ir::{MoveOp, Shape, Windows};
 
 /// Steps of an element number, one for each loop.
 pub(crate) type Map = Vec<usize>;
@@ -93,8 +93,40 @@ pub(crate) fn through_move(
             let strides = step.iter().zip(strides).map(|(step, stride)| step * stride);
             Ok(combine(sizes.len(), parts.iter().zip(strides)))
         }
+        MoveOp::Window(windows) => {
+            let parts = axes(sizes, map, result)?;
+            Ok(combine(sizes.len(), parts.iter().zip(window_steps(windows, operand, result))))
+        }
         MoveOp::Pad { .. } => Err(Fault::Never),
     }
+}
+
+/// For each axis of the windows' shape, how far an element number of what they slide over moves when it advances; 0 for
+/// axes of one position.
+pub(crate) fn window_steps(windows: &Windows, over: &Shape, shape: &Shape) -> Vec<usize> {
+    let strides = over.strides();
+    let step = |axis: usize| match axis.checked_sub(over.rank()) {
+        Some(i) => windows.dilation[i] * strides[windows.axes[i]],
+        None => windows.listed(axis).map_or(1, |i| windows.stride[i]) * strides[axis],
+    };
+    // The stride of a single window, and the dilation of a single position, may be of any size.
+    let size = |axis: usize| shape.dims()[axis];
+    (0..shape.rank()).map(|axis| if size(axis) > 1 { step(axis) } else { 0 }).collect()
+}
+
+/// Whether `map` over loops of `sizes` reaches each of `elements` exactly once: its steps are those of a mixed radix.
+pub(crate) fn is_bijective(sizes: &[usize], map: &[usize], elements: usize) -> bool {
+    let mut steps: Vec<(usize, usize)> = map.iter().copied().zip(sizes.iter().copied()).collect();
+    steps.retain(|&(step, size)| step != 0 && size != 1);
+    steps.sort_unstable();
+    let mut reached = 1;
+    for (step, size) in steps {
+        if step != reached {
+            return false;
+        }
+        reached *= size;
+    }
+    reached == elements
 }
 
 /// The element of the operand that `op` reads first, from which on [`through_move`] counts.
@@ -104,7 +136,8 @@ pub(crate) fn first_element(op: &MoveOp, operand: &Shape) -> usize {
         MoveOp::Reshape(_)
         | MoveOp::Transpose(_)
         | MoveOp::Broadcast { .. }
-        | MoveOp::Pad { .. } => 0,
+        | MoveOp::Pad { .. }
+        | MoveOp::Window(_) => 0,
     }
 }
 
@@ -128,7 +161,10 @@ pub(crate) fn after_move(
             Ok(combine(sizes.len(), perm.iter().map(|&a| &parts[a]).zip(strides)))
         }
         MoveOp::Broadcast { .. } if operand.elements() == result.elements() => Ok(map.to_vec()),
-        MoveOp::Broadcast { .. } | MoveOp::Slice { .. } | MoveOp::Pad { .. } => Err(Fault::Never),
+        MoveOp::Broadcast { .. }
+        | MoveOp::Slice { .. }
+        | MoveOp::Pad { .. }
+        | MoveOp::Window(_) => Err(Fault::Never),
     }
 }
 
@@ -206,6 +242,21 @@ mod tests {
         assert_eq!(axes(&[2, 3], &[3, 1], &shape), Ok(vec![vec![1, 0], vec![0, 1]]));
         assert_eq!(axes(&[3, 2], &[2, 1], &shape), Err(Fault::Never));
         assert_eq!(axes(&[6, 5], &[0, 0], &shape), Ok(vec![vec![0, 0], vec![0, 0]]));
+    }
+
+    #[test]
+    fn windows_step_through_what_they_slide_over() {
+        let windows = Windows { axes: vec![1], size: vec![2], stride: vec![3], dilation: vec![4] };
+        let (over, shape) = (Shape::from([2, 11, 5]), Shape::from([2, 3, 5, 2]));
+        assert_eq!(window_steps(&windows, &over, &shape), [55, 15, 1, 20]);
+    }
+
+    #[test]
+    fn overlapping_maps_are_not_bijective() {
+        assert!(is_bijective(&[2, 3], &[3, 1], 6));
+        assert!(is_bijective(&[3, 2, 4], &[1, 3, 0], 6));
+        // Windows of three positions, two apart: as many as elements, but one is read twice and one never.
+        assert!(!is_bijective(&[2, 3], &[2, 1], 6));
     }
 
     #[test]

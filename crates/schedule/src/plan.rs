@@ -8,6 +8,9 @@ use std::sync::Arc;
 /// Bytes to which every buffer of the arena is aligned and padded.
 pub const ALIGN: usize = 64;
 
+/// Bytes that no memory has, far below overflow of byte addresses: larger arenas are as good as infinite.
+pub const MAX_BYTES: usize = 1 << 46;
+
 /// Virtual lanes of a fold along a row. Element `i` of a row is accumulated into lane `i % FOLD_LANES`, in order;
 /// then lanes are combined pairwise: lane `j` with lane `j + width/2`, for `width` 32, 16, 8, 4, 2.
 pub const FOLD_LANES: usize = 32;
@@ -196,8 +199,62 @@ pub struct ProductKernel {
     pub stores: Vec<Store>,
 }
 
+/// Where a result of a nested plan goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// To this argument of the kernel.
+    Arg(usize),
+    /// Nobody reads it: this many bytes into the scratch argument.
+    Scratch(usize),
+}
+
+/// Runs a plan once for each position of a leading axis, in order.
+///
+/// Inputs of the plan are the carried values, then one position of each of the `xs`, then constants; its outputs are the
+/// next carried values, then one position of each stacked result. The carried values of the first step are the
+/// operands; those of the last step go to the results. Between steps they lie, in turns that end with the result, in
+/// the result and in a spare copy, so that a step never writes what it reads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoopKernel {
+    /// One step; without states and guard.
+    pub body: Arc<Plan>,
+    /// Number of carried values.
+    pub carries: usize,
+    /// Number of operands read position by position.
+    pub xs: usize,
+    /// Number of steps, at least one.
+    pub length: usize,
+    /// Whether steps run from the last position to the first.
+    pub reverse: bool,
+    /// Argument for each input of the plan.
+    pub operands: Vec<usize>,
+    /// For each output of the plan. A stacked result that nobody reads has room for one position.
+    pub results: Vec<Target>,
+    /// For each carried value, where its spare copy lies: bytes into the scratch argument.
+    pub spare: Vec<usize>,
+    /// Argument that begins with the plan's arena; none when it would have no bytes.
+    pub scratch: Option<usize>,
+}
+
+/// Runs one of two plans with the same inputs and outputs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BranchKernel {
+    /// Run when the choice is true; without states and guard.
+    pub then: Arc<Plan>,
+    /// Run otherwise; without states and guard.
+    pub otherwise: Arc<Plan>,
+    /// Argument that chooses: one bool.
+    pub choice: usize,
+    /// Argument for each input of the plans.
+    pub operands: Vec<usize>,
+    /// For each output of the plans.
+    pub results: Vec<Target>,
+    /// Argument that begins with the plans' arena; none when it would have no bytes.
+    pub scratch: Option<usize>,
+}
+
 /// The loops of a kernel and what they do.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum KernelKind {
     /// Maps, reductions along rows, softmax and its kin.
     Row(RowKernel),
@@ -205,9 +262,24 @@ pub enum KernelKind {
     Column(ColumnKernel),
     /// Matrix products.
     Product(ProductKernel),
+    /// A nested plan, step by step.
+    Loop(LoopKernel),
+    /// One of two nested plans.
+    Branch(BranchKernel),
 }
 
-/// One function of machine code and what it is called with.
+impl KernelKind {
+    /// The plans that the kernel runs.
+    pub fn nested(&self) -> Vec<&Arc<Plan>> {
+        match self {
+            KernelKind::Row(_) | KernelKind::Column(_) | KernelKind::Product(_) => vec![],
+            KernelKind::Loop(k) => vec![&k.body],
+            KernelKind::Branch(k) => vec![&k.then, &k.otherwise],
+        }
+    }
+}
+
+/// One function of machine code, or a nested plan, and what it is called with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Kernel {
     /// For people: what it computes, such as `dot+add+relu`.
@@ -278,4 +350,27 @@ pub struct Plan {
     pub states: Vec<StateSlot>,
     /// What is checked before states are written.
     pub guard: Option<Guard>,
+}
+
+impl Plan {
+    /// The plans that kernels of this one run, at any depth, each once, before those that run them.
+    pub fn nested(&self) -> Vec<&Arc<Plan>> {
+        let mut found = vec![];
+        self.add_nested(&mut found);
+        found
+    }
+
+    fn add_nested<'p>(&'p self, found: &mut Vec<&'p Arc<Plan>>) {
+        for plan in self.kernels.iter().flat_map(|k| k.kind.nested()) {
+            if !found.iter().any(|known| Arc::ptr_eq(known, plan)) {
+                plan.add_nested(found);
+                found.push(plan);
+            }
+        }
+    }
+
+    /// Kernels of this plan and of nested ones, however often those run.
+    pub fn kernel_count(&self) -> usize {
+        self.kernels.len() + self.nested().iter().map(|plan| plan.kernels.len()).sum::<usize>()
+    }
 }

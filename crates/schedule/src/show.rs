@@ -10,9 +10,10 @@
 //!   writes b5 [25, 1, 0]
 //! ```
 //!
-//! Strides stand for each loop, outermost first; what a body computes is not shown.
+//! Strides stand for each loop, outermost first; what a body computes is not shown. Nested plans follow the kernel that
+//! runs them, indented.
 
-use crate::plan::{Access, Fold, FoldOp, Kernel, KernelKind, Phase, Place, Plan, Store};
+use crate::plan::{Access, Fold, FoldOp, Kernel, KernelKind, Phase, Place, Plan, Store, Target};
 use eggrad_body::{Body, Inst};
 use eggrad_ir::Part;
 use std::fmt;
@@ -105,8 +106,32 @@ impl fmt::Display for Kernel {
                 writeln!(f, "  a = {}, b = {}", self.access(&k.a), self.access(&k.b))?;
                 self.touches(f, "  ", &k.accesses, &k.epilogue, &k.stores)
             }
+            KernelKind::Loop(k) => {
+                let order = if k.reverse { " backwards" } else { "" };
+                let (first, rest) = k.operands.split_at(k.carries);
+                let (sequences, constants) = rest.split_at(k.xs);
+                writeln!(f, "{} steps{order}", k.length)?;
+                self.reads(f, "carries", first)?;
+                self.reads(f, "steps through", sequences)?;
+                self.reads(f, "reads", constants)?;
+                self.results(f, &k.results, k.scratch)?;
+                nested(f, "step", &k.body)
+            }
+            KernelKind::Branch(k) => {
+                writeln!(f, "by b{}", self.args[k.choice])?;
+                self.reads(f, "reads", &k.operands)?;
+                self.results(f, &k.results, k.scratch)?;
+                nested(f, "then", &k.then)?;
+                nested(f, "otherwise", &k.otherwise)
+            }
         }
     }
+}
+
+/// A nested plan, indented.
+fn nested(f: &mut fmt::Formatter<'_>, what: &str, plan: &Plan) -> fmt::Result {
+    writeln!(f, "  {what}:")?;
+    plan.to_string().lines().try_for_each(|line| writeln!(f, "    {line}"))
 }
 
 fn around(sizes: &[usize]) -> String {
@@ -126,6 +151,29 @@ fn fold_names(folds: &[Fold]) -> String {
 impl Kernel {
     fn whole(&self) -> &'static str {
         if self.splittable { "" } else { ", not split" }
+    }
+
+    fn reads(&self, f: &mut fmt::Formatter<'_>, what: &str, args: &[usize]) -> fmt::Result {
+        if args.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<String> = args.iter().map(|&a| format!("b{}", self.args[a])).collect();
+        writeln!(f, "  {what} {}", names.join(", "))
+    }
+
+    fn results(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        targets: &[Target],
+        scratch: Option<usize>,
+    ) -> fmt::Result {
+        let name = |target: &Target| match *target {
+            Target::Arg(arg) => format!("b{}", self.args[arg]),
+            Target::Scratch(_) => "nothing".to_string(),
+        };
+        let names: Vec<String> = targets.iter().map(name).collect();
+        let scratch = scratch.map_or(String::new(), |s| format!(", scratch b{}", self.args[s]));
+        writeln!(f, "  writes {}{scratch}", names.join(", "))
     }
 
     fn access(&self, access: &Access) -> String {

@@ -3,15 +3,31 @@
 //! * every access stays inside its buffer, and its element and lane types agree with it;
 //! * nothing reads the arena or an output before a kernel wrote it, and nothing that is alive shares bytes;
 //! * every output with elements is written; inputs and constants never are;
-//! * no state is written before the guard is known; scattered additions are not split between threads.
+//! * no state is written before the guard is known; scattered additions are not split between threads;
+//! * nested plans keep these promises, have neither states nor guard, and fit the kernels that run them, which write
+//!   nothing that they read.
 
-use crate::assign::{lifetimes, uses};
+use crate::assign::{Use, lifetimes, uses};
 use crate::lower::lane;
-use crate::plan::{ALIGN, Access, Kernel, KernelKind, Phase, Place, Plan, Store};
+use crate::plan::{ALIGN, Access, Kernel, KernelKind, Phase, Place, Plan, Slot, Store, Target};
 use eggrad_body::{Body, Inst, Value};
+use eggrad_ir::DType;
 
 /// Everything that is wrong with `plan`; empty for a plan that keeps its promises.
 pub fn verify(plan: &Plan) -> Vec<String> {
+    let mut errors = vec![];
+    for nested in plan.nested() {
+        if !nested.states.is_empty() || nested.guard.is_some() {
+            errors.push("a nested plan has states or a guard".to_string());
+        }
+        errors.extend(verify_kernels(nested).into_iter().map(|e| format!("nested: {e}")));
+    }
+    errors.extend(verify_kernels(plan));
+    errors
+}
+
+/// As [`verify`], without what is nested.
+fn verify_kernels(plan: &Plan) -> Vec<String> {
     let mut errors = vec![];
     for (i, kernel) in plan.kernels.iter().enumerate() {
         let mut check = KernelCheck { plan, kernel, sizes: sizes(&kernel.kind), errors: vec![] };
@@ -32,6 +48,7 @@ fn sizes(kind: &KernelKind) -> Vec<usize> {
         KernelKind::Row(k) => k.outer.iter().copied().chain([k.row]).collect(),
         KernelKind::Column(k) => k.outer.iter().chain(&k.reduced).copied().chain([k.row]).collect(),
         KernelKind::Product(k) => k.batch.iter().copied().chain([k.m, k.n, k.k]).collect(),
+        KernelKind::Loop(_) | KernelKind::Branch(_) => vec![],
     }
 }
 
@@ -85,6 +102,7 @@ impl KernelCheck<'_> {
                 }
                 (&k.accesses, vec![(&k.epilogue, &k.stores, 1)])
             }
+            KernelKind::Loop(_) | KernelKind::Branch(_) => return self.nested(),
         };
         accesses.iter().for_each(|a| self.access(a, 0));
         let mut scattered = false;
@@ -97,6 +115,102 @@ impl KernelCheck<'_> {
         }
         if scattered && kernel.splittable {
             self.fail("scatters, and may be split");
+        }
+    }
+
+    /// A kernel of nested plans.
+    fn nested(&mut self) {
+        let uses = uses(&self.kernel.kind);
+        if uses.iter().any(|u| u.arg >= self.kernel.args.len()) {
+            return self.fail("a nested plan has no argument");
+        }
+        let number = |u: &Use| self.kernel.args[u.arg];
+        let read: Vec<usize> = uses.iter().filter(|u| !u.store).map(number).collect();
+        let mut written: Vec<usize> = uses.iter().filter(|u| u.store).map(number).collect();
+        let count = written.len();
+        written.sort_unstable();
+        written.dedup();
+        if written.len() < count || written.iter().any(|b| read.contains(b)) {
+            self.fail("writes an array twice, or one that it reads");
+        }
+        if self.kernel.splittable {
+            self.fail("runs nested plans, and may be split");
+        }
+        match &self.kernel.kind {
+            KernelKind::Row(_) | KernelKind::Column(_) | KernelKind::Product(_) => {}
+            KernelKind::Loop(k) => {
+                let sequences = k.carries..k.carries + k.xs;
+                let times = |i: usize, stacked: bool| if stacked { (i, k.length) } else { (i, 1) };
+                let inputs = (0..k.operands.len()).map(|i| times(i, sequences.contains(&i)));
+                self.operands(&k.body, &k.operands, inputs.collect());
+                let outputs = (0..k.results.len()).map(|i| times(i, i >= k.carries));
+                self.results(&k.body, &k.results, outputs.collect(), k.scratch);
+                if k.length == 0 || k.spare.len() != k.carries || k.results.len() < k.carries {
+                    return self.fail("has no steps, or too few carried values");
+                }
+                for (i, &at) in k.spare.iter().enumerate() {
+                    self.in_scratch(k.scratch, at, k.body.outputs[i].ty.bytes());
+                }
+                self.in_scratch(k.scratch, 0, k.body.arena_bytes);
+            }
+            KernelKind::Branch(k) => {
+                let choice = &self.plan.buffers[self.kernel.args[k.choice]];
+                if choice.dtype != DType::Bool || choice.elements != 1 {
+                    self.fail("chooses by what is not one bool");
+                }
+                for plan in [&k.then, &k.otherwise] {
+                    let once = |count: usize| (0..count).map(|i| (i, 1)).collect();
+                    self.operands(plan, &k.operands, once(k.operands.len()));
+                    self.results(plan, &k.results, once(k.results.len()), k.scratch);
+                    self.in_scratch(k.scratch, 0, plan.arena_bytes);
+                }
+            }
+        }
+    }
+
+    /// Whether argument `arg` holds `times` what a slot of a nested plan does.
+    fn fits(&mut self, slot: Option<&Slot>, arg: usize, times: usize) {
+        let buffer = &self.plan.buffers[self.kernel.args[arg]];
+        let fits = slot.is_some_and(|slot| {
+            let elements = slot.ty.shape.elements().checked_mul(times);
+            slot.ty.dtype == buffer.dtype && elements == Some(buffer.elements)
+        });
+        if !fits {
+            self.fail(format!("a nested plan cannot take `{}`", buffer.name));
+        }
+    }
+
+    fn operands(&mut self, plan: &Plan, args: &[usize], slots: Vec<(usize, usize)>) {
+        if plan.inputs.len() != args.len() {
+            self.fail("a nested plan has another number of inputs");
+        }
+        for (&arg, (i, times)) in args.iter().zip(slots) {
+            self.fits(plan.inputs.get(i), arg, times);
+        }
+    }
+
+    fn results(
+        &mut self,
+        plan: &Plan,
+        targets: &[Target],
+        slots: Vec<(usize, usize)>,
+        scratch: Option<usize>,
+    ) {
+        if plan.outputs.len() != targets.len() {
+            return self.fail("a nested plan has another number of outputs");
+        }
+        for (target, (i, times)) in targets.iter().zip(slots) {
+            match *target {
+                Target::Arg(arg) => self.fits(plan.outputs.get(i), arg, times),
+                Target::Scratch(at) => self.in_scratch(scratch, at, plan.outputs[i].ty.bytes()),
+            }
+        }
+    }
+
+    fn in_scratch(&mut self, scratch: Option<usize>, at: usize, bytes: usize) {
+        let size = scratch.map_or(0, |arg| self.plan.buffers[self.kernel.args[arg]].bytes());
+        if at % ALIGN != 0 || at.checked_add(bytes).is_none_or(|end| end > size) {
+            self.fail("leaves its scratch");
         }
     }
 
@@ -180,7 +294,7 @@ fn check_writes(plan: &Plan, errors: &mut Vec<String>) {
         let mut stores = vec![];
         let mut here = written.clone();
         for u in uses(&kernel.kind) {
-            let number = kernel.args[u.access.arg];
+            let number = kernel.args[u.arg];
             let buffer = &plan.buffers[number];
             let mut fail = |what: &str| {
                 errors.push(format!("kernel {i} `{}`: {what} `{}`", kernel.name, buffer.name))

@@ -264,7 +264,10 @@ fn long_chains_fit_a_small_stack() {
             let plan = plan(graph);
             let insts = plan.kernels.iter().map(|k| match &k.kind {
                 KernelKind::Row(k) => k.phases.len(),
-                KernelKind::Column(_) | KernelKind::Product(_) => 0,
+                KernelKind::Column(_)
+                | KernelKind::Product(_)
+                | KernelKind::Loop(_)
+                | KernelKind::Branch(_) => 0,
             });
             assert!(plan.kernels.len() > 100 && insts.max() == Some(1));
         }

@@ -19,12 +19,14 @@ pub struct Config {
     pub labels: bool,
     /// Whether states are written.
     pub writes: bool,
+    /// Whether functions are called; scans and branches take part in any case.
+    pub calls: bool,
 }
 
 impl Config {
-    /// Everything takes part, in at most 12 steps.
+    /// Everything takes part but calls, in at most 12 steps.
     pub fn new(dtype: DType) -> Config {
-        Config { dtype, steps: 12, kinks: true, labels: true, writes: true }
+        Config { dtype, steps: 12, kinks: true, labels: true, writes: true, calls: false }
     }
 
     /// Only ops that have a derivative everywhere, and no writes.

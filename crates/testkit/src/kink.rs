@@ -1,11 +1,12 @@
 //! Points where differences and derivatives disagree.
 
-use eggrad_interp::{InterpError, Precision, Tensor, values};
-use eggrad_ir::{BinaryOp, CompareOp, DType, Graph, Node, Op, ReduceOp, UnaryOp};
+use eggrad_interp::{InterpError, Precision, Tensor, run, values};
+use eggrad_ir::{BinaryOp, CompareOp, DType, Graph, Node, Op, ReduceOp, Scan, TensorType, UnaryOp};
+use std::collections::HashSet;
 
 /// Whether some op of `graph` comes within `margin` of a kink or jump on these arrays: `relu`, `abs` or `sign` near 0,
 /// compared numbers or the largest two of a `max` near each other, a float near the next jump of a cast, a rounding or
-/// a remainder, a point near the cut of `atan2`.
+/// a remainder, a point near the cut of `atan2`. Sub-graphs are looked into.
 ///
 /// # Errors
 /// As [`eggrad_interp::values`].
@@ -16,11 +17,56 @@ pub fn near_kink(
     margin: f64,
 ) -> Result<bool, InterpError> {
     let values = values(graph, inputs, states, Precision::Wide)?;
-    Ok(graph.nodes().iter().any(|node| {
-        let floats = node.inputs.last().is_some_and(|&i| graph.ty(i).dtype.is_float());
+    let mut applied = HashSet::new();
+    for node in graph.nodes() {
         let args: Vec<&Tensor> = node.inputs.iter().map(|i| &values[i.index()]).collect();
-        floats && is_near(node, &args, margin)
-    }))
+        let floats = node.inputs.last().is_some_and(|&i| graph.ty(i).dtype.is_float());
+        if floats && is_near(node, &args, margin) {
+            return Ok(true);
+        }
+        let first = node.op.result().is_some()
+            && applied.insert((node.op.with_result(0), node.inputs.as_slice()));
+        if first && is_near_inside(node, &args, margin)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether an op of a sub-graph that `node` applies is near a kink.
+fn is_near_inside(node: &Node, args: &[&Tensor], margin: f64) -> Result<bool, InterpError> {
+    let near = |graph: &Graph, args: &[&Tensor]| {
+        let args: Vec<Tensor> = args.iter().map(|&a| a.clone()).collect();
+        near_kink(graph, &args, &[], margin)
+    };
+    match &node.op {
+        Op::Call { function, .. } => near(function.graph(), args),
+        Op::Cond { then, otherwise, .. } => {
+            let chosen = if args[0].item() != 0.0 { then } else { otherwise };
+            near(chosen.graph(), &args[1..])
+        }
+        Op::Scan { scan, .. } => is_near_in_steps(scan, args, margin),
+        _ => Ok(false),
+    }
+}
+
+fn is_near_in_steps(scan: &Scan, args: &[&Tensor], margin: f64) -> Result<bool, InterpError> {
+    let graph = scan.body.graph();
+    let mut step: Vec<Tensor> = args.iter().map(|&a| a.clone()).collect();
+    for i in 0..scan.length {
+        let place = if scan.reverse { scan.length - 1 - i } else { i };
+        for x in scan.carries..scan.carries + scan.xs {
+            let ty = TensorType::new(args[x].ty.dtype, graph.inputs()[x].ty.shape.clone());
+            let n = ty.shape.elements();
+            step[x] = Tensor::from_values(ty, &args[x].to_f64s()[place * n..(place + 1) * n]);
+        }
+        if near_kink(graph, &step, &[], margin)? {
+            return Ok(true);
+        }
+        let outputs = run(graph, &step, &[], Precision::Wide)?.outputs;
+        outputs.into_iter().take(scan.carries).enumerate().for_each(|(c, v)| step[c] = v);
+    }
+    Ok(false)
 }
 
 fn is_near(node: &Node, args: &[&Tensor], margin: f64) -> bool {
@@ -108,6 +154,12 @@ fn is_near(node: &Node, args: &[&Tensor], margin: f64) -> bool {
         | Op::OneHot { .. }
         | Op::Gather { .. }
         | Op::ScatterAdd { .. }
+        | Op::Fold { .. }
+        | Op::RandomKey { .. }
+        | Op::Random { .. }
+        | Op::Call { .. }
+        | Op::Scan { .. }
+        | Op::Cond { .. }
         | Op::Grad => false,
     }
 }

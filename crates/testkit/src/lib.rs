@@ -1,6 +1,7 @@
 //! For tests only: closeness, gradient checks, random graphs and golden files.
 #![forbid(unsafe_code)]
 
+mod applied;
 mod arbitrary;
 mod close;
 mod golden;

@@ -81,7 +81,7 @@ pub(crate) fn cook(config: &Config, sizes: [u8; 3], seed: u64, steps: &[[u16; 6]
 
 impl Kitchen<'_> {
     fn step(&mut self, dice: &mut Dice<'_>) {
-        let kind = dice.roll(16);
+        let kind = dice.roll(20);
         let x = dice.pick(&self.floats);
         match kind {
             0 | 1 => self.unary(x, dice),
@@ -96,6 +96,10 @@ impl Kitchen<'_> {
             12 => self.labelled(x, dice),
             13 => self.naive_softmax(x, dice),
             14 => self.leaf(x, dice),
+            15 => self.window(x, dice),
+            16 => self.random(x, dice),
+            17 => self.scan(x, dice),
+            18 => self.branch(x, dice),
             _ => self.wrap(x, dice),
         }
     }

@@ -5,5 +5,6 @@ mod double;
 mod evaluator;
 mod exact;
 mod pair;
+mod random;
 mod single;
 mod wide;

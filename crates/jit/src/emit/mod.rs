@@ -10,17 +10,17 @@ mod product;
 mod round;
 mod row;
 
+use crate::codegen::LoopNest;
 pub(crate) use crate::emit::func::Features;
 use crate::emit::func::Gen;
 use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
-use eggrad_schedule::KernelKind;
 
 /// Writes the code of a kernel with `args` arguments into `func`, whose signature is set; returns its table of
 /// constants.
 pub(crate) fn emit(
-    kind: &KernelKind,
+    nest: LoopNest<'_>,
     args: usize,
     features: Features,
     func: &mut Function,
@@ -28,10 +28,10 @@ pub(crate) fn emit(
     config: TargetFrontendConfig,
 ) -> Vec<u8> {
     let (mut g, begin, end) = Gen::new(FunctionBuilder::new(func, scratch), features, args);
-    match kind {
-        KernelKind::Row(kernel) => row::emit(&mut g, kernel, begin, end),
-        KernelKind::Column(kernel) => column::emit(&mut g, kernel, begin, end),
-        KernelKind::Product(kernel) => product::emit(&mut g, kernel, begin, end),
+    match nest {
+        LoopNest::Row(kernel) => row::emit(&mut g, kernel, begin, end),
+        LoopNest::Column(kernel) => column::emit(&mut g, kernel, begin, end),
+        LoopNest::Product(kernel) => product::emit(&mut g, kernel, begin, end),
     }
     g.finish(config)
 }

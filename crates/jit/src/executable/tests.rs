@@ -47,14 +47,14 @@ fn run(kind: &KernelKind, x: &[f32], results: usize, cuts: &[i64]) -> Vec<f32> {
     let executable = compile(&plan, &JitConfig::default()).unwrap();
     let mut workspace = executable.workspace().expect("memory");
     let mut y = vec![-7.0; results];
-    let entry = &executable.entries[0];
-    assert_eq!(cuts.last(), Some(&entry.end));
-    let args = &mut workspace.table[entry.args..];
+    let call = executable.programs.call(0).expect("a kernel with loops");
+    assert_eq!(cuts.last(), Some(&call.end));
+    let args = &mut workspace.table[call.args..];
     args[0] = x.as_ptr().cast_mut().cast();
     args[1] = y.as_mut_ptr().cast();
     for cut in cuts.windows(2) {
         // SAFETY: as in `call`: the arrays live, have the plan's lengths, and only `y` is written.
-        unsafe { (entry.code)(args.as_ptr(), cut[0], cut[1]) };
+        unsafe { (call.code)(args.as_ptr(), cut[0], cut[1]) };
     }
     y
 }

@@ -1,6 +1,6 @@
 //! One arena: buffers that are never alive together share bytes.
 
-use crate::plan::{ALIGN, Place, Plan};
+use crate::plan::{ALIGN, MAX_BYTES, Place, Plan};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// First and last kernel that touches each buffer.
@@ -45,6 +45,9 @@ pub(crate) fn place(plan: &mut Plan) {
     plan.arena_bytes = gaps.end;
 }
 
+/// Where an arena ends that no memory holds; byte offsets stay far from overflow.
+const END: usize = 4 * MAX_BYTES;
+
 /// Free ranges below `end`, never touching each other.
 #[derive(Default)]
 struct Gaps {
@@ -81,7 +84,7 @@ impl Gaps {
             }
             _ => self.end,
         };
-        self.end = offset + bytes;
+        self.end = offset.saturating_add(bytes).min(END);
         offset
     }
 

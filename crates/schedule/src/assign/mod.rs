@@ -5,7 +5,7 @@ mod order;
 mod uses;
 
 pub(crate) use memory::lifetimes;
-pub(crate) use uses::uses;
+pub(crate) use uses::{Use, uses};
 
 use crate::groups::Groups;
 use crate::lower::{Arg, Draft, Lowering, lane};
@@ -80,7 +80,7 @@ impl Assign<'_> {
             let args = self.tasks[task].drafts.iter().flat_map(|d| &d.args);
             let values = args.filter_map(|arg| match arg {
                 Arg::Value(id) => Some(*id),
-                Arg::Output(_) | Arg::State(_) | Arg::Old(_) => None,
+                Arg::Output(_) | Arg::State(_) | Arg::Old(_) | Arg::Scratch { .. } => None,
             });
             for id in values.collect::<BTreeSet<NodeId>>() {
                 self.reads(task, id);
@@ -211,6 +211,11 @@ impl Assign<'_> {
             Arg::Old(state) => {
                 let id = graph.states()[state].read;
                 (id, format!("next {}", graph.states()[state].name))
+            }
+            Arg::Scratch { bytes, .. } => {
+                let number = plan.add("scratch", DType::U8, bytes, Place::Arena(0));
+                numbers.insert(arg, number);
+                return number;
             }
             Arg::Output(_) | Arg::State(_) => panic!("internal error: {arg:?} has no buffer"),
         };

@@ -12,7 +12,12 @@ use std::collections::btree_map::Entry;
 
 /// Whether a first kernel fills the whole result and a second one, which reads the operands, goes over it again.
 fn fills_first(op: &Op) -> bool {
-    matches!(op, Op::ScatterAdd { .. } | Op::Move(MoveOp::Pad { .. }))
+    matches!(op, Op::ScatterAdd { .. } | Op::Fold { .. } | Op::Move(MoveOp::Pad { .. }))
+}
+
+/// Whether the kernel that writes the result cannot write it to a second array as well.
+fn writes_once(op: &Op) -> bool {
+    matches!(op, Op::ScatterAdd { .. } | Op::Fold { .. }) || op.result().is_some()
 }
 
 impl Assign<'_> {
@@ -47,7 +52,7 @@ impl Assign<'_> {
     fn keep(&mut self, id: NodeId, to: Arg) {
         if let Entry::Vacant(primary) = self.primary.entry(id) {
             primary.insert(to);
-        } else if matches!(self.groups.graph.node(id).op, Op::ScatterAdd { .. }) {
+        } else if writes_once(&self.groups.graph.node(id).op) {
             self.copy(Arg::Value(id), to, self.groups.graph.ty(id), id);
         } else {
             self.copies.entry(id).or_default().push(to);
@@ -136,13 +141,11 @@ impl Assign<'_> {
             let number = |id| draft.args.iter().position(|a| *a == Arg::Value(id));
             let (Some(old), Some(new)) = (number(read), number(value)) else { return true };
             let all = uses(&draft.kernel.kind);
-            let stores = || all.iter().filter(|u| u.store && u.access.arg == new);
-            let mut loads = all.iter().filter(|u| !u.store && u.access.arg == old);
+            let stores = || all.iter().filter(|u| u.store && u.arg == new);
+            let mut loads = all.iter().filter(|u| !u.store && u.arg == old);
             loads.all(|load| {
                 let same = |s: &super::uses::Use| {
-                    load.phase <= s.phase
-                        && load.access.strides == s.access.strides
-                        && load.access.offset == s.access.offset
+                    load.phase <= s.phase && load.strides == s.strides && load.offset == s.offset
                 };
                 !load.moved && stores().all(same)
             })

@@ -16,7 +16,7 @@ pub(super) struct Memory<'a> {
 }
 
 impl Memory<'_> {
-    fn bytes(&self, buffer: usize) -> &[u8] {
+    pub(super) fn bytes(&self, buffer: usize) -> &[u8] {
         let b = &self.plan.buffers[buffer];
         match &b.place {
             Place::Input(i) => self.inputs[*i],
@@ -27,7 +27,7 @@ impl Memory<'_> {
         }
     }
 
-    fn bytes_mut(&mut self, buffer: usize) -> &mut [u8] {
+    pub(super) fn bytes_mut(&mut self, buffer: usize) -> &mut [u8] {
         let b = &self.plan.buffers[buffer];
         match &b.place {
             Place::Output(i) => &mut self.outputs[*i],

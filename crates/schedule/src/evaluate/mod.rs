@@ -1,5 +1,6 @@
 //! The plan evaluator: what machine code must compute, bit by bit.
 
+mod apply;
 mod fold;
 mod memory;
 
@@ -65,6 +66,15 @@ pub fn evaluate(
     for (slot, bytes) in plan.states.iter().zip(states.iter()) {
         check_bytes(&slot.name, slot.ty.bytes(), bytes.len())?;
     }
+    run_plan(plan, inputs, states)
+}
+
+/// As [`evaluate`], with arrays that fit.
+fn run_plan(
+    plan: &Plan,
+    inputs: &[&[u8]],
+    states: &mut [Vec<u8>],
+) -> Result<Vec<Vec<u8>>, EvaluateError> {
     let outputs = plan.outputs.iter().map(|slot| vec![GARBAGE; slot.ty.bytes()]).collect();
     let arena = vec![GARBAGE; plan.arena_bytes];
     let mut memory = Memory { plan, inputs, states, outputs, arena };
@@ -80,6 +90,8 @@ pub fn evaluate(
                 KernelKind::Row(k) => row(&mut memory, kernel, k),
                 KernelKind::Column(k) => column(&mut memory, kernel, k),
                 KernelKind::Product(k) => product(&mut memory, kernel, k),
+                KernelKind::Loop(k) => apply::repeat(&mut memory, kernel, k),
+                KernelKind::Branch(k) => apply::branch(&mut memory, kernel, k),
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::join::MAX_SIBLINGS;
 use super::{Group, Groups, Kind, MAX_LEVELS, MAX_WEIGHT, Role};
-use crate::maps::{Fault, Map, combine, digits};
+use crate::maps::{Fault, Map, combine, digits, is_bijective};
 use eggrad_ir::{NodeId, Op};
 use std::collections::BTreeSet;
 
@@ -146,9 +146,7 @@ impl Groups<'_> {
             Some(_) if d.kind == Kind::Column => return None,
             Some((link, maps)) => {
                 let map = maps.first()?;
-                let used = g.sizes.iter().zip(map).filter(|(_, step)| **step != 0);
-                let whole = used.map(|(size, _)| size).product::<usize>() == self.elements(*link);
-                if !whole || !fits_kind(g, map) {
+                if !is_bijective(&g.sizes, map, self.elements(*link)) || !fits_kind(g, map) {
                     return None;
                 }
                 (map, &self.at[link.index()])
@@ -156,10 +154,11 @@ impl Groups<'_> {
             // A value that both read, all of it, at every position of their loops.
             None => g.reads.iter().find_map(|(read, maps)| {
                 let (map, at) = (maps.first()?, d.reads.get(read)?.first()?);
-                let covers = |g: &Group| g.sizes.iter().product::<usize>() == self.elements(*read);
-                let whole = covers(g) && covers(d);
-                let full = g.steps_along(map, |_| true) && d.steps_along(at, |_| true);
-                (whole && full).then_some((map, at))
+                let covers = |g: &Group, map: &Map| {
+                    g.steps_along(map, |_| true)
+                        && is_bijective(&g.sizes, map, self.elements(*read))
+                };
+                (covers(g, map) && covers(d, at)).then_some((map, at))
             })?,
         };
         let beside = reduces && !d.steps_along(at, |_| true);
@@ -300,6 +299,6 @@ fn fits_kind(g: &Group, map: &[usize]) -> bool {
     match g.kind {
         Kind::Map | Kind::Product => full,
         Kind::Row | Kind::Column => full || g.steps_along(map, kept),
-        Kind::Scatter => false,
+        Kind::Scatter | Kind::Apply => false,
     }
 }

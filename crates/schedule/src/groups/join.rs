@@ -3,7 +3,7 @@
 use super::pull::Pulled;
 use super::start::{kept_strides, long_axes, reduces_rows};
 use super::{Group, Groups, Kind, MAX_LEVELS, MAX_WEIGHT, Role, weight};
-use crate::maps::{Fault, Map, after_move, axes, combine, digits};
+use crate::maps::{Fault, Map, after_move, axes, combine, digits, is_bijective};
 use eggrad_ir::{MoveOp, NodeId, Op};
 use std::cmp::Reverse;
 
@@ -61,14 +61,22 @@ impl Groups<'_> {
                     | MoveOp::Broadcast { .. }
                     | MoveOp::Slice { .. }
                     | MoveOp::Pad { .. }
+                    | MoveOp::Window(_)
             )
         );
-        if moves || matches!(op, Op::Dot(_) | Op::Gather { .. } | Op::ScatterAdd { .. }) {
+        let alone =
+            matches!(op, Op::Dot(_) | Op::Gather { .. } | Op::ScatterAdd { .. } | Op::Fold { .. });
+        if moves || alone {
             return vec![];
         }
         let operands = self.operands(id);
         let mut homes: Vec<usize> = operands.iter().filter_map(|o| self.home[o.index()]).collect();
-        homes.sort_by_key(|&h| Reverse(self.groups[h].members.last().copied()));
+        // Random numbers belong to nobody in particular: they follow what they are used with.
+        let random = |m: &NodeId| matches!(self.graph.node(*m).op, Op::Random { .. });
+        homes.sort_by_key(|&h| {
+            let members = &self.groups[h].members;
+            (members.iter().all(random), Reverse(members.last().copied()))
+        });
         let large = |o: &&NodeId| self.elements(**o) >= self.elements(id) && self.elements(id) > 1;
         for operand in operands.iter().filter(large) {
             let readers = self.readers[operand.index()].iter().rev().take(MAX_SIBLINGS);
@@ -80,7 +88,7 @@ impl Groups<'_> {
         let fits = |&g: &usize| match self.groups[g].kind {
             Kind::Row | Kind::Column => true,
             Kind::Map | Kind::Product => !reduces,
-            Kind::Scatter => false,
+            Kind::Scatter | Kind::Apply => false,
         };
         let mut unique = vec![];
         for home in homes.into_iter().filter(fits) {
@@ -188,6 +196,12 @@ impl Groups<'_> {
                 | Op::OneHot { .. }
                 | Op::Gather { .. }
                 | Op::ScatterAdd { .. }
+                | Op::Fold { .. }
+                | Op::RandomKey { .. }
+                | Op::Random { .. }
+                | Op::Call { .. }
+                | Op::Scan { .. }
+                | Op::Cond { .. }
                 | Op::Grad => return Err(Fault::Never),
             };
             if place == 0 {
@@ -294,17 +308,14 @@ impl Groups<'_> {
     fn covers(&self, id: NodeId, group: usize, at: &[usize], arg: &[usize]) -> bool {
         let g = &self.groups[group];
         let kept = |role: Role| matches!(role, Role::Keep | Role::Fixed);
-        let whole = |map: &[usize], elements: usize| {
-            let used = g.sizes.iter().zip(map).filter(|(_, step)| **step != 0);
-            used.map(|(size, _)| size).product::<usize>() == elements
-        };
+        let whole = |map: &[usize], elements: usize| is_bijective(&g.sizes, map, elements);
         let reduces = matches!(self.graph.node(id).op, Op::Reduce(..));
         let along = match g.kind {
             Kind::Map | Kind::Product => g.steps_along(at, |_| true),
             Kind::Column => g.steps_along(at, kept),
             Kind::Row if reduces => g.steps_along(at, kept),
             Kind::Row => g.steps_along(at, |_| true) || g.steps_along(at, kept),
-            Kind::Scatter => false,
+            Kind::Scatter | Kind::Apply => false,
         };
         let operand = self.graph.node(id).inputs.first().map_or(0, |&o| self.elements(o));
         along

@@ -19,7 +19,7 @@ pub(crate) use pull::{operand_maps, reads_memory};
 use crate::legal::Legal;
 use crate::maps::{Map, split};
 use eggrad_ir::{BinaryOp, Graph, MoveOp, NodeId, Op, UnaryOp};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Weight of a group beyond which it takes no more nodes; bounds the length of a body.
 const MAX_WEIGHT: usize = 400;
@@ -41,8 +41,10 @@ pub(crate) enum Kind {
     Column,
     /// A contraction and what follows it at the same positions.
     Product,
-    /// A scatter or pad: members have an element per update.
+    /// A scatter, fold or pad: members have an element per update.
     Scatter,
+    /// Results of one application of a sub-graph; there are no loops.
+    Apply,
 }
 
 /// What a loop is for.
@@ -54,7 +56,7 @@ pub(crate) enum Role {
     Fixed,
     /// The one reduced loop of a row kernel; always the last.
     Row,
-    /// A reduced loop of a column kernel.
+    /// A reduced loop of a column kernel, or along the positions of folded windows.
     Reduced,
 }
 
@@ -122,6 +124,8 @@ pub(crate) struct Groups<'g> {
     demanded: BTreeSet<NodeId>,
     /// The latest group of single numbers.
     single: Option<usize>,
+    /// The group of each application, by its op for result 0 and its operands.
+    applied: HashMap<(Op, Vec<NodeId>), usize>,
 }
 
 /// Groups the live nodes of `legal`; without `fuse` each solid node has a group of its own.
@@ -130,6 +134,7 @@ pub(crate) fn group(legal: &Legal, fuse: bool) -> Groups<'_> {
     for root in legal.graph.roots() {
         demands.insert(root);
     }
+    demands.extend(applied_to(legal));
     loop {
         let mut pass = Groups::new(legal, &demands);
         for id in legal.graph.ids().filter(|id| legal.live[id.index()]) {
@@ -184,10 +189,30 @@ impl<'g> Groups<'g> {
             root,
             demanded: BTreeSet::new(),
             single: None,
+            applied: HashMap::new(),
+        }
+    }
+
+    /// Puts result `id` of an application into the group of the other results.
+    fn apply(&mut self, id: NodeId) {
+        let node = self.graph.node(id);
+        let key = (node.op.with_result(0), node.inputs.clone());
+        match self.applied.get(&key) {
+            Some(&home) => {
+                self.enter(home, id, vec![], vec![]);
+                self.accept(home, id, pull::Pulled::default());
+            }
+            None => {
+                let home = self.start(id);
+                self.applied.insert(key, home);
+            }
         }
     }
 
     fn place(&mut self, id: NodeId, fuse: bool) {
+        if self.graph.node(id).op.result().is_some() {
+            return self.apply(id);
+        }
         let home = match fuse.then(|| self.join(id)).flatten() {
             Some(home) => home,
             None => {
@@ -254,6 +279,28 @@ impl<'g> Groups<'g> {
     }
 }
 
+/// Cheap nodes whose values applications of sub-graphs read: these must lie in memory.
+fn applied_to(legal: &Legal) -> Vec<NodeId> {
+    let graph = &legal.graph;
+    let mut found = vec![];
+    for id in graph.ids().filter(|id| legal.live[id.index()]) {
+        let node = graph.node(id);
+        if node.op.result().is_none() {
+            continue;
+        }
+        for &input in &node.inputs {
+            let mut operand = input;
+            while let Op::Move(MoveOp::Reshape(_)) = graph.node(operand).op {
+                operand = graph.node(operand).inputs[0];
+            }
+            if is_cheap(&graph.node(operand).op) {
+                found.push(operand);
+            }
+        }
+    }
+    found
+}
+
 /// Which live nodes are computed in one place only.
 fn solid(legal: &Legal, demands: &BTreeSet<NodeId>) -> Vec<bool> {
     let graph = &legal.graph;
@@ -286,7 +333,8 @@ fn is_cheap(op: &Op) -> bool {
             MoveOp::Reshape(_)
             | MoveOp::Transpose(_)
             | MoveOp::Broadcast { .. }
-            | MoveOp::Slice { .. },
+            | MoveOp::Slice { .. }
+            | MoveOp::Window(_),
         )
         | Op::OneHot { .. }
         | Op::Unary(UnaryOp::Neg | UnaryOp::Not)
@@ -305,6 +353,12 @@ fn is_cheap(op: &Op) -> bool {
         | Op::Dot(_)
         | Op::Gather { .. }
         | Op::ScatterAdd { .. }
+        | Op::Fold { .. }
+        | Op::RandomKey { .. }
+        | Op::Random { .. }
+        | Op::Call { .. }
+        | Op::Scan { .. }
+        | Op::Cond { .. }
         | Op::Grad => false,
     }
 }
@@ -326,6 +380,9 @@ fn weight(op: &Op) -> usize {
             | BinaryOp::And
             | BinaryOp::Or => 3,
         };
+    }
+    if matches!(op, Op::RandomKey { .. } | Op::Random { .. }) {
+        return 110;
     }
     let Op::Unary(op) = op else { return 3 };
     match op {

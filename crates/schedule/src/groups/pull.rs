@@ -8,9 +8,10 @@ use eggrad_ir::{Graph, MoveOp, NodeId, Op};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Operands {
     /// One map for each operand. A gather's table is read at its row 0, a slice's operand from its start on, what is
-    /// scattered or padded at its own map.
+    /// scattered, folded or padded at its own map; the operands of an application have none.
     pub(crate) maps: Vec<Map>,
-    /// Positions that the node itself computes with: along the axis that an iota counts or a one-hot adds.
+    /// Positions that the node itself computes with: along the axis that an iota counts or a one-hot adds, or the
+    /// number of an element that is random.
     pub(crate) position: Option<Map>,
 }
 
@@ -29,12 +30,17 @@ pub(crate) fn operand_maps(
         Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Cast(_) => {
             plain(vec![map.to_vec(); node.inputs.len()])
         }
+        Op::RandomKey { .. } | Op::Random { .. } => {
+            let maps = vec![vec![0; sizes.len()]; node.inputs.len()];
+            Ok(Operands { maps, position: Some(map.to_vec()) })
+        }
+        Op::Scan { .. } | Op::Cond { .. } => plain(vec![vec![]; node.inputs.len()]),
         Op::Const(..) => plain(vec![]),
         Op::Iota { axis, .. } => {
             let position = Some(axes(sizes, map, &node.ty.shape)?.swap_remove(*axis));
             Ok(Operands { maps: vec![], position })
         }
-        Op::Move(MoveOp::Pad { .. }) => plain(vec![arg.to_vec()]),
+        Op::Move(MoveOp::Pad { .. }) | Op::Fold { .. } => plain(vec![arg.to_vec()]),
         Op::Move(op) => plain(vec![through_move(op, shape(0), &node.ty.shape, sizes, map)?]),
         Op::Reduce(..) => plain(vec![arg.to_vec()]),
         Op::OneHot { .. } => {
@@ -60,19 +66,22 @@ pub(crate) fn operand_maps(
         }
         Op::Dot(_) => plain(vec![]),
         Op::Input(_) | Op::State(_) | Op::Data(_) => plain(vec![]),
-        Op::Size { .. } | Op::Mark(_) | Op::Softmax(..) | Op::CrossEntropy(..) | Op::Grad => {
+        Op::Size { .. }
+        | Op::Mark(_)
+        | Op::Softmax(..)
+        | Op::CrossEntropy(..)
+        | Op::Call { .. }
+        | Op::Grad => {
             panic!("internal error: `{}` is not legal", node.op.name())
         }
     }
 }
 
-fn is_slice(op: &Op) -> bool {
-    matches!(op, Op::Move(MoveOp::Slice { .. }))
-}
-
-/// Whether the first operand of `op` must lie in memory, because the op itself says which elements of it are read.
-pub(crate) fn reads_memory(op: &Op) -> bool {
-    matches!(op, Op::Gather { .. }) || is_slice(op)
+/// Whether operand `position` of `op` must lie in memory, because the op itself says which elements of it are read.
+pub(crate) fn reads_memory(op: &Op, position: usize) -> bool {
+    let first =
+        matches!(op, Op::Gather { .. } | Op::Random { .. } | Op::Move(MoveOp::Slice { .. }));
+    (first && position == 0) || matches!(op, Op::Scan { .. } | Op::Cond { .. })
 }
 
 /// What a member reads, through lazy nodes.
@@ -120,9 +129,9 @@ impl Groups<'_> {
                 .map_err(|fault| (node, fault))?;
             pulled.positions.extend(operands.position);
             let inputs = self.graph.node(node).inputs.iter().copied();
-            let inputs = inputs.enumerate().map(|(i, input)| self.operand(node, i, input));
-            for (input, map) in inputs.zip(operands.maps) {
-                if is_slice(&self.graph.node(node).op) && !self.is_read(input) {
+            for ((i, input), map) in inputs.enumerate().zip(operands.maps) {
+                let input = self.operand(node, i, input);
+                if reads_memory(&self.graph.node(node).op, i) && !self.is_read(input) {
                     return Err((input, Fault::Never));
                 }
                 stack.push((input, map));
@@ -131,10 +140,9 @@ impl Groups<'_> {
         Ok(pulled)
     }
 
-    /// Operand `position` of `node` as it is read: a gather's table and what is sliced must lie in memory, so reshapes
-    /// of it are passed.
+    /// Operand `position` of `node` as it is read: reshapes of what must lie in memory are passed.
     pub(crate) fn operand(&self, node: NodeId, position: usize, mut input: NodeId) -> NodeId {
-        if reads_memory(&self.graph.node(node).op) && position == 0 {
+        if reads_memory(&self.graph.node(node).op, position) {
             while !self.is_read(input)
                 && matches!(self.graph.node(input).op, Op::Move(MoveOp::Reshape(_)))
             {

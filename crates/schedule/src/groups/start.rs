@@ -2,7 +2,7 @@
 
 use super::pull::{Pulled, reads_memory};
 use super::{Group, Groups, Kind, Operand, Product, Role};
-use crate::maps::{Map, first_element, through_move};
+use crate::maps::{Map, first_element, through_move, window_steps};
 use eggrad_ir::{MoveOp, NodeId, Op, Shape};
 use std::collections::BTreeMap;
 
@@ -39,7 +39,10 @@ impl Groups<'_> {
             weight: 0,
             guards: false,
             writes: false,
-            scalar: matches!(node.op, Op::Gather { .. } | Op::ScatterAdd { .. }),
+            scalar: matches!(
+                node.op,
+                Op::Gather { .. } | Op::ScatterAdd { .. } | Op::Scan { .. } | Op::Cond { .. }
+            ),
         };
         let shape = |i: usize| &graph.ty(node.inputs[i]).shape;
         let (mut at, mut arg) = (vec![], vec![]);
@@ -68,6 +71,18 @@ impl Groups<'_> {
                     at.push(step[a] * strides[a]);
                 }
             }
+            Op::Fold { windows, .. } => {
+                let (updates, rank) = (shape(0), node.ty.shape.rank());
+                let steps = window_steps(windows, &node.ty.shape, updates);
+                group.kind = Kind::Scatter;
+                for a in long_axes(updates) {
+                    group.sizes.push(updates.dims()[a]);
+                    group.roles.push(if a < rank { Role::Keep } else { Role::Reduced });
+                    arg.push(updates.strides()[a]);
+                    at.push(steps[a]);
+                }
+            }
+            Op::Scan { .. } | Op::Cond { .. } => group.kind = Kind::Apply,
             Op::Reduce(_, axes) => {
                 let shape = shape(0);
                 let (strides, kept) = (shape.strides(), kept_strides(shape, axes));
@@ -108,12 +123,16 @@ impl Groups<'_> {
                 MoveOp::Reshape(_)
                 | MoveOp::Transpose(_)
                 | MoveOp::Broadcast { .. }
-                | MoveOp::Slice { .. },
+                | MoveOp::Slice { .. }
+                | MoveOp::Window(_),
             )
             | Op::Softmax(..)
             | Op::CrossEntropy(..)
             | Op::OneHot { .. }
             | Op::Gather { .. }
+            | Op::RandomKey { .. }
+            | Op::Random { .. }
+            | Op::Call { .. }
             | Op::Grad => {
                 let strides = node.ty.shape.strides();
                 for a in long_axes(&node.ty.shape) {
@@ -128,10 +147,7 @@ impl Groups<'_> {
         self.topo.push();
         self.enter(home, id, at, arg);
         self.level[id.index()] = usize::from(matches!(node.op, Op::Reduce(..)));
-        let table =
-            matches!(node.op, Op::Gather { .. }).then(|| self.operand(id, 0, node.inputs[0]));
-        let lazy = table.filter(|&table| !self.is_read(table));
-        match lazy.map_or_else(|| self.collect(home, id), Err) {
+        match self.collect(home, id) {
             Ok(pulled) => self.accept(home, id, pulled),
             Err(fault) => {
                 self.demanded.insert(fault);
@@ -271,7 +287,7 @@ impl Groups<'_> {
             map = through_move(op, operand, &node.ty.shape, sizes, &map).map_err(|_| id)?;
             offset += first_element(op, operand);
             let input = self.operand(id, 0, node.inputs[0]);
-            if reads_memory(&node.op) && !self.is_read(input) {
+            if reads_memory(&node.op, 0) && !self.is_read(input) {
                 return Err(input);
             }
             id = input;

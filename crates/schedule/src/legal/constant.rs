@@ -8,7 +8,11 @@ use eggrad_ir::{Builder, DType, Literal, MoveOp, NodeId, Op};
 pub(super) fn uniform(b: &Builder, id: NodeId) -> Option<Literal> {
     let mut node = b.graph().node(id);
     while let Op::Move(
-        MoveOp::Reshape(_) | MoveOp::Transpose(_) | MoveOp::Broadcast { .. } | MoveOp::Slice { .. },
+        MoveOp::Reshape(_)
+        | MoveOp::Transpose(_)
+        | MoveOp::Broadcast { .. }
+        | MoveOp::Slice { .. }
+        | MoveOp::Window(_),
     ) = node.op
     {
         node = b.graph().node(node.inputs[0]);

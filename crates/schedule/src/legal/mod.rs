@@ -4,7 +4,9 @@
 //! * Composites become elementwise ops and reductions (see [`expand`]); sharing between softmax, cross-entropy and its
 //!   residual of the same logits comes from the builder, which never makes a node twice.
 //! * Reductions run over the trailing axes, or keep the last axis; others are done in two steps.
+//! * Reductions over the positions of windows run down columns; windows that tile are reshapes.
 //! * Products pair `[batch.., m.., k..]` with `[batch.., k.., n..]`.
+//! * A scan of no steps is its initial values.
 //! * What has no elements, or reduces over none, becomes a constant; sizes become constants; marks vanish.
 
 mod constant;
@@ -12,10 +14,12 @@ mod expand;
 mod part;
 mod product;
 mod reduce;
+mod window;
 
 use crate::error::ScheduleError;
 use eggrad_ir::{
-    Builder, CompareOp, DType, Graph, Literal, MoveOp, NodeId, Op, ReduceOp, TensorType, UnaryOp,
+    Builder, CompareOp, DType, Graph, Literal, MoveOp, Node, NodeId, Op, ReduceOp, TensorType,
+    UnaryOp,
 };
 use part::Part;
 
@@ -37,6 +41,7 @@ pub(crate) fn legalize(graph: &Graph) -> Result<Legal, ScheduleError> {
         map: Vec::with_capacity(graph.nodes().len()),
         single_user: single_users(graph),
         relu: relus(graph),
+        positions: window::positions(graph),
     };
     let mut origin: Vec<NodeId> = graph.inputs().iter().map(|i| i.node).collect();
     origin.extend(graph.states().iter().map(|s| s.read));
@@ -79,6 +84,8 @@ struct Pass<'g> {
     single_user: Vec<Option<NodeId>>,
     /// The `relu` of each old node that has one.
     relu: Vec<Option<NodeId>>,
+    /// Of each old node made of windows, how many of its axes are positions of windows.
+    positions: Vec<usize>,
 }
 
 fn single_users(graph: &Graph) -> Vec<Option<NodeId>> {
@@ -118,20 +125,28 @@ impl Pass<'_> {
                 let count: usize = axes.iter().map(|&a| dims[a]).product();
                 self.count(*dtype, count)
             }
-            Op::Unary(_) | Op::Binary(_) => {
-                match constant::folded(&mut self.new, &node.op, &args) {
-                    Some(constant) => constant,
-                    None => self.new.node(node.op.clone(), &args),
+            Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Cast(_) => {
+                match window::order(&ty.shape, self.positions[id.index()]) {
+                    None => self.elementwise(node, &args),
+                    Some(order) => {
+                        let turn = |&x: &NodeId| transpose(&mut self.new, x, order.clone());
+                        let args: Vec<NodeId> = args.iter().map(turn).collect();
+                        let y = self.elementwise(node, &args);
+                        transpose(&mut self.new, y, window::inverse(&order))
+                    }
                 }
             }
-            Op::Select => self.new.node(node.op.clone(), &args),
-            Op::Compare(op) => self.compare(*op, node.inputs[0], &args),
-            Op::Cast(dtype) => self.new.cast(args[0], *dtype),
             Op::Mark(_) => args[0],
             Op::Move(op) => self.moved(op, node.inputs[0], args[0]),
             Op::Reduce(op, _) if empty(0) => self.full(ty, identity(*op, ty.dtype)),
             Op::Reduce(ReduceOp::LogSumExp, axes) => {
                 expand::logsumexp(&mut self.new, args[0], axes)
+            }
+            Op::Reduce(op, axes)
+                if self.positions[node.inputs[0].index()] > 0
+                    && window::runs_down(&arg_types[0].shape, axes) =>
+            {
+                window::reduce(&mut self.new, *op, args[0], axes)
             }
             Op::Reduce(op, axes) => reduce::reduce(&mut self.new, *op, args[0], axes),
             Op::Softmax(op, axes) => expand::softmax(&mut self.new, *op, args[0], axes),
@@ -160,8 +175,27 @@ impl Pass<'_> {
                 check_index(id, self.old, ty, *size, rest)?;
                 self.new.node(node.op.clone(), &args)
             }
+            Op::Fold { windows, length } => {
+                window::fold(&mut self.new, args[0], windows, length, &ty.shape)
+            }
+            Op::RandomKey { .. } | Op::Random { .. } => self.new.node(node.op.clone(), &args),
+            Op::Scan { scan, result } if scan.length == 0 => args[*result],
+            Op::Scan { .. } | Op::Cond { .. } => self.new.node(node.op.clone(), &args),
+            Op::Call { .. } => return Err(ScheduleError::Call { at: node.at }),
             Op::Grad => return Err(ScheduleError::Grad { at: node.at }),
         })
+    }
+
+    /// `node` of `args`, all of one shape.
+    fn elementwise(&mut self, node: &Node, args: &[NodeId]) -> NodeId {
+        match &node.op {
+            Op::Compare(op) => self.compare(*op, node.inputs[0], args),
+            Op::Cast(dtype) => self.new.cast(args[0], *dtype),
+            op => match constant::folded(&mut self.new, op, args) {
+                Some(constant) => constant,
+                None => self.new.node(op.clone(), args),
+            },
+        }
     }
 
     fn full(&mut self, ty: &TensorType, value: f64) -> NodeId {
@@ -217,6 +251,7 @@ impl Pass<'_> {
                 Part { start: start.clone(), step: step.clone(), size: size.clone() },
                 *fill,
             ),
+            MoveOp::Window(windows) => window::window(&mut self.new, x, windows),
         }
     }
 }

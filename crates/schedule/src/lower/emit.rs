@@ -19,6 +19,13 @@ pub(crate) enum Arg {
     State(usize),
     /// A copy of a leaf's value from before the run, for the state with this number.
     Old(usize),
+    /// Bytes for a nested plan.
+    Scratch {
+        /// The group that needs them.
+        group: usize,
+        /// How many.
+        bytes: usize,
+    },
 }
 
 /// Accesses and arguments of a kernel as they come up.
@@ -127,8 +134,8 @@ impl<'a> Emitter<'a> {
                 .map(|(i, input)| self.groups.operand(*id, i, input))
                 .zip(operands.maps.iter().cloned())
                 .collect();
-            // A gather or slice reads its first operand itself.
-            let first = usize::from(reads_memory(&graph.node(*id).op));
+            // A gather, slice or random number reads its first operand itself.
+            let first = usize::from(reads_memory(&graph.node(*id).op, 0));
             let missing: Vec<_> =
                 keys[first..].iter().filter(|k| !self.known.contains_key(*k)).cloned().collect();
             if missing.is_empty() {
@@ -139,6 +146,8 @@ impl<'a> Emitter<'a> {
                     self.gather(key.0, *batch, &keys[0], args[0])
                 } else if let Op::Move(op @ MoveOp::Slice { .. }) = op {
                     self.slice(key.0, op, &keys[0])
+                } else if let Op::Random { dtype, .. } = op {
+                    self.random(*dtype, &keys[0], &position.unwrap_or_default())
                 } else {
                     self.apply(key.0, &args, position)
                 };
@@ -178,6 +187,17 @@ impl<'a> Emitter<'a> {
         let offset = first_element(op, &graph.ty(node.inputs[0]).shape);
         let access = self.access_from(whole.0, offset, &whole.1);
         self.body.load(access as u16, ops::lane(node.ty.dtype))
+    }
+
+    /// The number at `position` under the two words of `key`.
+    fn random(&mut self, dtype: DType, key: &(NodeId, Map), position: &[usize]) -> Value {
+        let words = [0, 1].map(|word| {
+            let access = self.access_from(key.0, word, &key.1);
+            self.body.load(access as u16, Lane::I32)
+        });
+        let sizes = &self.merged.sizes;
+        let number = ops::position(&mut self.body, DType::I32, sizes, position);
+        ops::random(&mut self.body, dtype, words.into(), number)
     }
 
     fn gather(&mut self, id: NodeId, batch: usize, table: &(NodeId, Map), index: Value) -> Value {
@@ -221,6 +241,13 @@ impl<'a> Emitter<'a> {
                 let (one, zero) = (body.konst(lane, 1.0), body.konst(lane, 0.0));
                 body.select(hit, one, zero)
             }
+            Op::RandomKey { stream } => {
+                let words = body.random_key(*stream, args[0], args[1]);
+                let word = ops::position(body, DType::I32, sizes, &position.unwrap_or_default());
+                let zero = body.int(Lane::I32, 0);
+                let first = body.eq(word, zero);
+                body.select(first, words.0, words.1)
+            }
             Op::Input(_)
             | Op::State(_)
             | Op::Data(_)
@@ -232,6 +259,11 @@ impl<'a> Emitter<'a> {
             | Op::Dot(_)
             | Op::Gather { .. }
             | Op::ScatterAdd { .. }
+            | Op::Fold { .. }
+            | Op::Random { .. }
+            | Op::Call { .. }
+            | Op::Scan { .. }
+            | Op::Cond { .. }
             | Op::Grad => {
                 panic!("internal error: `{}` is no part of a body", node.op.name())
             }

@@ -1,5 +1,6 @@
 //! Groups to kernels whose buffers are not known yet.
 
+mod apply;
 mod column;
 mod emit;
 pub(crate) mod ops;
@@ -10,6 +11,7 @@ mod scatter;
 pub(crate) use emit::Arg;
 pub(crate) use ops::lane;
 
+use crate::Bodies;
 use crate::groups::{Group, Groups, Kind};
 use crate::maps::{Map, Merged};
 use crate::plan::{Kernel, KernelKind};
@@ -31,6 +33,8 @@ pub(crate) struct Lowering<'a> {
     /// The graph that the user gave, and the part of each of its nodes.
     pub(crate) original: &'a Graph,
     pub(crate) parts: Vec<Part>,
+    /// Plans of the sub-graphs that it applies.
+    pub(crate) bodies: &'a Bodies,
 }
 
 /// Moves that are strides alone.
@@ -39,7 +43,11 @@ fn is_view(op: &Op) -> bool {
 }
 
 impl<'a> Lowering<'a> {
-    pub(crate) fn new(groups: &'a Groups<'a>, original: &'a Graph) -> Lowering<'a> {
+    pub(crate) fn new(
+        groups: &'a Groups<'a>,
+        original: &'a Graph,
+        bodies: &'a Bodies,
+    ) -> Lowering<'a> {
         let mut stored = vec![false; groups.graph.nodes().len()];
         groups.graph.roots().for_each(|r| stored[r.index()] = true);
         for group in &groups.groups {
@@ -48,7 +56,7 @@ impl<'a> Lowering<'a> {
         for id in groups.graph.ids() {
             stored[id.index()] &= groups.home[id.index()].is_some();
         }
-        Lowering { groups, stored, original, parts: eggrad_ir::parts(original) }
+        Lowering { groups, stored, original, parts: eggrad_ir::parts(original), bodies }
     }
 
     /// The kernels of a group, in order.
@@ -58,6 +66,7 @@ impl<'a> Lowering<'a> {
             Kind::Column => vec![self.column(group)],
             Kind::Product => vec![self.product(group)],
             Kind::Scatter => self.scatter(group),
+            Kind::Apply => vec![self.apply(group)],
         };
         let draft = |(kind, args, splittable): (KernelKind, Vec<Arg>, bool)| {
             let (name, nodes, part) = self.describe(group);

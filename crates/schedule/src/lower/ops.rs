@@ -137,3 +137,17 @@ pub(crate) fn constant(body: &mut Body, dtype: DType, literal: Literal) -> Value
         (literal, to) => body.konst(to, literal.as_f64()),
     }
 }
+
+/// Element `number` of random numbers of `dtype` under the words of a key.
+pub(crate) fn random(body: &mut Body, dtype: DType, key: (Value, Value), number: Value) -> Value {
+    let zero = body.int(Lane::I32, 0);
+    let words = body.threefry(key, (number, zero));
+    match dtype {
+        DType::F32 => body.uniform_f32(words.0),
+        DType::F64 => body.uniform_f64(words),
+        DType::I32 => words.0,
+        DType::I64 | DType::U8 | DType::Bool => {
+            panic!("internal error: no random {}", dtype.name())
+        }
+    }
+}

@@ -69,6 +69,7 @@ fn is_expensive(op: &Op) -> bool {
             | BinaryOp::And
             | BinaryOp::Or => false,
         },
+        Op::RandomKey { .. } | Op::Random { .. } => true,
         Op::Input(_)
         | Op::State(_)
         | Op::Const(..)
@@ -87,6 +88,10 @@ fn is_expensive(op: &Op) -> bool {
         | Op::OneHot { .. }
         | Op::Gather { .. }
         | Op::ScatterAdd { .. }
+        | Op::Fold { .. }
+        | Op::Call { .. }
+        | Op::Scan { .. }
+        | Op::Cond { .. }
         | Op::Grad => false,
     }
 }

@@ -1,33 +1,8 @@
 //! What the DSL's methods build, run by the interpreter.
 
-use eggrad_interp::{Precision, Tensor as Value, run};
+use crate::common::counting;
 use eggrad_ir::{DType, StateKind};
 use eggrad_nn::{Adam, Graph, Init, Sgd, Tensor, dense};
-
-/// Shape and elements of the `f64` tensor that `write` makes.
-fn value(write: impl for<'g> Fn(&'g Graph) -> Tensor<'g>) -> (Vec<usize>, Vec<f64>) {
-    let graph = Graph::with_floats(DType::F64);
-    graph.output("y", write(&graph));
-    let built = graph.build().expect("a valid graph");
-    let states: Vec<Value> = (built.graph.states().iter().zip(&built.inits))
-        .map(|(s, init)| Value::from_values(s.ty.clone(), &init.values(&s.name, &s.ty, 0)))
-        .collect();
-    let run = run(&built.graph, &[], &states, Precision::AsWritten).expect("runs");
-    (run.outputs[0].ty.shape.dims().to_vec(), run.outputs[0].to_f64s())
-}
-
-/// A parameter of the given shape that counts 1, 2, 3 and so on.
-fn counting<'g>(g: &'g Graph, name: &str, shape: &[usize]) -> Tensor<'g> {
-    let count = shape.iter().product::<usize>();
-    g.param(name, shape, Init::Values((1..=count).map(|i| i as f64).collect()))
-}
-
-macro_rules! check {
-    ($write:expr, $shape:expr, $values:expr) => {
-        let (shape, values) = value($write);
-        assert_eq!((shape.as_slice(), values.as_slice()), (&$shape[..], &$values[..]));
-    };
-}
 
 #[test]
 fn operators_broadcast_as_numpy_does() {
@@ -250,4 +225,12 @@ fn initial_values_depend_on_seed_and_name_alone() {
     let normal = Init::HeNormal.values("a", &ty, 1);
     let variance = normal.iter().map(|v| v * v).sum::<f64>() / normal.len() as f64;
     assert!((variance - 2.0 / 64.0).abs() < 4e-3, "{variance}");
+}
+
+#[test]
+fn sums_up_to_a_place() {
+    check!(|g| counting(g, "x", &[2, 3]).cumsum(1), [2, 3], [1.0, 3.0, 6.0, 4.0, 9.0, 15.0]);
+    check!(|g| counting(g, "x", &[2, 2]).cumsum(0), [2, 2], [1.0, 2.0, 4.0, 6.0]);
+    let long: Vec<f64> = (1..=100).map(|i| f64::from(i * (i + 1) / 2)).collect();
+    check!(|g| counting(g, "x", &[100]).cumsum(0), [100], long);
 }

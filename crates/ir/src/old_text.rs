@@ -15,7 +15,7 @@
 //! Leaves go by name, other nodes by `%` and a number; attributes follow as `, key value`.
 
 use crate::graph::{Graph, NodeId, StateKind};
-use crate::op::{MoveOp, Op};
+use crate::op::{MoveOp, Op, Windows};
 use crate::types::{DType, Literal, Shape, TensorType};
 use std::fmt::{self, Write};
 
@@ -33,6 +33,7 @@ pub(crate) enum Attr {
     Type(TensorType),
     Literal(Literal),
     Values(Vec<f64>),
+    Name(String),
 }
 
 /// Attributes of `op`, in the order printed; the parser asks for them by the same keys.
@@ -72,6 +73,31 @@ pub(crate) fn attributes(op: &Op) -> Vec<(&'static str, Attr)> {
             list.push(("fill", Attr::Literal(*fill)));
             list
         }
+        Op::Move(MoveOp::Window(w)) => windows(w),
+        Op::Fold { windows: w, length } => {
+            let mut list = windows(w);
+            list.push(("length", Attr::Axes(length.clone())));
+            list
+        }
+        Op::RandomKey { stream } => vec![("stream", Attr::Name(stream.to_string()))],
+        Op::Random { dtype, shape } => {
+            vec![("type", Attr::Type(TensorType::new(*dtype, shape.clone())))]
+        }
+        Op::Call { function, result } => {
+            vec![("fn", Attr::Name(function.name().into())), ("result", Attr::Number(*result))]
+        }
+        Op::Scan { scan, result } => vec![
+            ("fn", Attr::Name(scan.body.name().into())),
+            ("carries", Attr::Number(scan.carries)),
+            ("xs", Attr::Number(scan.xs)),
+            ("length", Attr::Number(scan.length)),
+            ("result", Attr::Number(*result)),
+        ],
+        Op::Cond { then, otherwise, result } => vec![
+            ("then", Attr::Name(then.name().into())),
+            ("else", Attr::Name(otherwise.name().into())),
+            ("result", Attr::Number(*result)),
+        ],
         Op::Reduce(_, axes) | Op::Softmax(_, axes) | Op::CrossEntropy(_, axes) => {
             vec![("axes", Attr::Axes(axes.clone()))]
         }
@@ -92,6 +118,16 @@ pub(crate) fn attributes(op: &Op) -> Vec<(&'static str, Attr)> {
     }
 }
 
+fn windows(w: &Windows) -> Vec<(&'static str, Attr)> {
+    let list = |axes: &[usize]| Attr::Axes(axes.to_vec());
+    vec![
+        ("axes", list(&w.axes)),
+        ("size", list(&w.size)),
+        ("stride", list(&w.stride)),
+        ("dilation", list(&w.dilation)),
+    ]
+}
+
 fn places(start: &[usize], step: &[usize], size: &[usize]) -> Vec<(&'static str, Attr)> {
     let list = |axes: &[usize]| Attr::Axes(axes.to_vec());
     vec![("start", list(start)), ("step", list(step)), ("sizes", list(size))]
@@ -107,6 +143,7 @@ impl fmt::Display for Attr {
                 let right = list(pairs.iter().map(|p| p.1.to_string()).collect());
                 write!(f, "{left} {right}")
             }
+            Attr::Name(name) => f.write_str(name),
             Attr::Number(n) => write!(f, "{n}"),
             Attr::DType(dtype) => f.write_str(dtype.name()),
             Attr::Shape(shape) => write!(f, "{shape}"),
@@ -120,8 +157,7 @@ impl fmt::Display for Attr {
 }
 
 impl Graph {
-    /// How the text form refers to a node.
-    pub fn reference(&self, id: NodeId) -> String {
+    fn old_reference(&self, id: NodeId) -> String {
         match self.node(id).op {
             Op::Input(i) => self.inputs()[i].name.clone(),
             Op::State(i) => self.states()[i].name.clone(),
@@ -129,13 +165,12 @@ impl Graph {
         }
     }
 
-    /// The right side of a node's line: op, operands and attributes.
-    pub fn expression(&self, id: NodeId) -> String {
+    fn old_expression(&self, id: NodeId) -> String {
         let node = self.node(id);
         let mut text = node.op.name().to_string();
         for &input in &node.inputs {
             text.push(' ');
-            text.push_str(&self.reference(input));
+            text.push_str(&self.old_reference(input));
         }
         for (key, value) in attributes(&node.op) {
             let _ = write!(text, ", {key} {value}");
@@ -160,19 +195,19 @@ impl fmt::Display for Graph {
         }
         for id in self.ids() {
             if !matches!(self.node(id).op, Op::Input(_) | Op::State(_)) {
-                writeln!(f, "%{} = {}", id.0, self.expression(id))?;
+                writeln!(f, "%{} = {}", id.0, self.old_expression(id))?;
             }
         }
         for output in self.outputs() {
-            writeln!(f, "out {} = {}", output.name, self.reference(output.node))?;
+            writeln!(f, "out {} = {}", output.name, self.old_reference(output.node))?;
         }
         for state in self.states() {
             if let Some(write) = state.write {
-                writeln!(f, "write {} = {}", state.name, self.reference(write))?;
+                writeln!(f, "write {} = {}", state.name, self.old_reference(write))?;
             }
         }
         if let Some(guard) = self.guard() {
-            writeln!(f, "guard {}", self.reference(guard))?;
+            writeln!(f, "guard {}", self.old_reference(guard))?;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use crate::op::{
     BinaryOp, CompareOp, CrossEntropyOp, DotAxes, MarkOp, MoveOp, Op, ReduceOp, SoftmaxOp,
     TensorData, UnaryOp,
 };
-use crate::text::{Attr, VERSION, state_kind};
+use crate::old_text::{Attr, VERSION, state_kind};
 use crate::types::{At, DType, Literal, Shape, TensorType};
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -15,10 +15,8 @@ use std::sync::Arc;
 /// Axes a shape in a text may have.
 const MAX_RANK: usize = 64;
 
-impl FromStr for Graph {
-    type Err = TypeErrors;
-
-    fn from_str(text: &str) -> Result<Graph, TypeErrors> {
+impl Graph {
+    pub(crate) fn old_from_str(text: &str) -> Result<Graph, TypeErrors> {
         let mut parser = Parser { builder: Builder::new(), names: HashMap::new() };
         let mut lines = text.lines().enumerate().filter_map(|(i, line)| {
             let line = line.split(';').next().unwrap_or("").trim_end();

@@ -1,5 +1,8 @@
 //! The result type of every op, or what is wrong with its operands.
 
+mod apply;
+mod windows;
+
 use crate::op::{BinaryOp, DotAxes, MoveOp, Op, ReduceOp, UnaryOp};
 use crate::types::{DType, Literal, Shape, TensorType};
 
@@ -150,6 +153,22 @@ fn infer_unchecked(op: &Op, args: &[&TensorType]) -> Inferred {
             let dims = index[..*batch].iter().chain([size]).chain(&updates[index.len()..]).copied();
             Ok(TensorType::new(args[1].dtype, dims.collect::<Shape>()))
         }
+        Op::Fold { windows, length } => windows::fold(windows, length, args[0]),
+        Op::RandomKey { .. } => {
+            for (arg, what) in args.iter().zip(["seed", "step"]) {
+                if **arg != TensorType::scalar(DType::I32) {
+                    return problem(
+                        format!("takes one i32 as {what}, not {arg}"),
+                        "cast it, and pass one number",
+                    );
+                }
+            }
+            Ok(TensorType::new(DType::I32, [2]))
+        }
+        Op::Random { dtype, shape } => random(*dtype, shape, args[0]),
+        Op::Call { function, result } => apply::called(function, *result, args),
+        Op::Scan { scan, result } => apply::scanned(scan, *result, args),
+        Op::Cond { then, otherwise, result } => apply::chosen(then, otherwise, *result, args),
         Op::Grad => {
             if args[0].rank() != 0 || !args[0].dtype.is_float() {
                 return problem(
@@ -296,6 +315,7 @@ fn moved(op: &MoveOp, x: &TensorType) -> Inferred {
             }
             size.iter().copied().collect()
         }
+        MoveOp::Window(windows) => windows::slide(windows, &x.shape)?,
     };
     Ok(TensorType::new(x.dtype, shape))
 }
@@ -424,4 +444,26 @@ fn need_number(x: &TensorType) -> Result<(), Problem> {
         return Ok(());
     }
     problem("takes numbers, not bool", "cast the operand to a number type first")
+}
+
+fn random(dtype: DType, shape: &Shape, key: &TensorType) -> Inferred {
+    if *key != TensorType::new(DType::I32, [2]) {
+        return problem(
+            format!("takes a key of type i32[2], not {key}"),
+            "make it by `random_key`",
+        );
+    }
+    if !matches!(dtype, DType::I32 | DType::F32 | DType::F64) {
+        return problem(
+            format!("makes no {}", dtype.name()),
+            "draw i32, f32 or f64, and cast or compare",
+        );
+    }
+    if shape.checked_elements().is_none_or(|n| n > u32::MAX as usize) {
+        return problem(
+            format!("cannot number the elements of {shape} in 32 bits"),
+            "draw fewer numbers from each stream",
+        );
+    }
+    Ok(TensorType::new(dtype, shape.clone()))
 }

@@ -1,0 +1,7 @@
+//! What the DSL builds, run by the interpreter.
+
+#[macro_use]
+mod common;
+mod control;
+mod dsl;
+mod windows;
