@@ -1,0 +1,212 @@
+//! Runs a case, compiled and by the interpreter, and measures the error in units of the last place.
+
+use crate::case::{Array, Case, Category, Kind};
+use eggrad::Options;
+use eggrad::interp::{Data, Precision, Tensor, run};
+use eggrad::ir::{At, Builder, DType, Graph, Op, StateKind, TensorType, expression};
+use eggrad::jit::{Aligned, ArrayMut, ArrayRef, States};
+use std::collections::BTreeMap;
+
+/// Below the smallest normal number every result counts as 0.
+const SMALLEST: f64 = 1.2e-38;
+
+type Run = (BTreeMap<String, Array>, Array);
+
+/// Whether the case holds.
+pub(crate) fn check(case: &Case) -> Result<(), String> {
+    for run in &case.runs {
+        let graph = write(case, run)?;
+        let options = Options::default();
+        let results = results(&graph, &options, case, run)?;
+        let written = as_written(&graph, case, run)?;
+        for (how, found) in &results {
+            match case.category {
+                Category::MustNotRewrite => {
+                    let expected = Array { shape: run.1.shape.clone(), data: written.clone() };
+                    close(case, &expected, found).map_err(|e| format!("{how}: {e}"))?;
+                }
+                Category::NoRegression => {
+                    let error = |values: &[f64]| worst(case, &run.1, values);
+                    let (now, before) = (error(found), error(&written));
+                    if now > before.max(case.tol_ulp) {
+                        return Err(format!("{how}: {now} ulp, {before} as written"));
+                    }
+                }
+                Category::Stabilise
+                | Category::Gradient
+                | Category::Algebra
+                | Category::Special => {
+                    close(case, &run.1, found).map_err(|e| format!("{how}: {e}"))?;
+                }
+            }
+        }
+        let optimised = eggrad::lower(&graph, &options).map_err(|e| e.to_string())?;
+        count(case, &optimised)?;
+    }
+    Ok(())
+}
+
+/// Whether the check of this case notices a wrong value.
+pub(crate) fn can_fail(case: &Case) -> Result<(), String> {
+    if matches!(case.category, Category::MustNotRewrite | Category::NoRegression) {
+        return Ok(());
+    }
+    let mut wrong = case.clone();
+    for (_, expected) in &mut wrong.runs {
+        for value in &mut expected.data {
+            *value = if value.is_finite() { *value * 1.001 + 1e-3 } else { 0.5 };
+        }
+    }
+    match check(&wrong) {
+        Ok(()) => Err("passes with values that are wrong".into()),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Whether the values come out right without rewriting.
+pub(crate) fn check_as_written(case: &Case) -> Result<(), String> {
+    for run in &case.runs {
+        let graph = write(case, run)?;
+        close(case, &run.1, &as_written(&graph, case, run)?)?;
+    }
+    Ok(())
+}
+
+/// The graph of one run's shapes.
+fn write(case: &Case, run: &Run) -> Result<Graph, String> {
+    let mut builder = Builder::new();
+    let mut names = BTreeMap::new();
+    for (name, value) in &run.0 {
+        let ty = TensorType::new(DType::F32, value.shape.clone());
+        let id = if case.frozen.contains(name) {
+            builder.declare_state(name, StateKind::Frozen, ty, At::Unknown)
+        } else {
+            builder.declare_input(name, ty, case.domain.get(name).copied(), At::Unknown)
+        };
+        names.insert(name.clone(), id);
+    }
+    let y = expression(&mut builder, &names, &case.expr).map_err(|e| e.to_string())?;
+    builder.output("y", y);
+    builder.build().map_err(|e| e.to_string())
+}
+
+/// Inputs, then states, as `f32`.
+fn values(graph: &Graph, run: &Run) -> (Vec<Tensor>, Vec<Tensor>) {
+    let tensor = |name: &str| {
+        let array = &run.0[name];
+        let data = array.data.iter().map(|x| *x as f32).collect();
+        Tensor::new(array.shape.clone(), Data::F32(data))
+    };
+    let inputs = graph.inputs().iter().map(|i| tensor(&i.name)).collect();
+    (inputs, graph.states().iter().map(|s| tensor(&s.name)).collect())
+}
+
+fn as_written(graph: &Graph, case: &Case, given: &Run) -> Result<Vec<f64>, String> {
+    let options = Options { rewrite: false, ..Options::default() };
+    let plain = eggrad::lower(graph, &options).map_err(|e| e.to_string())?;
+    let (inputs, states) = values(graph, given);
+    let done = run(&plain, &inputs, &states, Precision::AsWritten).map_err(|e| e.to_string())?;
+    let _ = case;
+    Ok(done.outputs[0].to_f64s())
+}
+
+/// What the compiled graph and the interpreter of the rewritten graph give.
+fn results(
+    graph: &Graph,
+    options: &Options,
+    case: &Case,
+    given: &Run,
+) -> Result<Vec<(&'static str, Vec<f64>)>, String> {
+    let (inputs, states) = values(graph, given);
+    let (executable, optimised, _) = eggrad::compile(graph, options).map_err(|e| e.to_string())?;
+    let done =
+        run(&optimised, &inputs, &states, Precision::AsWritten).map_err(|e| e.to_string())?;
+    let floats = |t: &Tensor| match &t.data {
+        Data::F32(v) => v.clone(),
+        other => panic!("not f32: {other:?}"),
+    };
+    let inputs: Vec<Vec<f32>> = inputs.iter().map(floats).collect();
+    let arrays: Vec<ArrayRef<'_>> = inputs.iter().map(|v| ArrayRef::F32(v)).collect();
+    let mut arena: Vec<Aligned> = states.iter().map(|t| Aligned::from_slice(&floats(t))).collect();
+    let map: Vec<usize> = (0..arena.len()).collect();
+    let mut output = vec![0f32; done.outputs[0].ty.shape.elements()];
+    let mut workspace = executable.workspace().map_err(|e| e.to_string())?;
+    let mut bound = States { arrays: &mut arena, map: &map };
+    executable
+        .run(&mut workspace, &arrays, &mut bound, &mut [ArrayMut::F32(&mut output)])
+        .map_err(|e| e.to_string())?;
+    let _ = case.kind == Kind::Rowwise;
+    Ok(vec![
+        ("compiled", output.into_iter().map(f64::from).collect()),
+        ("interpreted", done.outputs[0].to_f64s()),
+    ])
+}
+
+fn close(case: &Case, expected: &Array, found: &[f64]) -> Result<(), String> {
+    if expected.data.len() != found.len() {
+        return Err(format!("{} values, not {}", found.len(), expected.data.len()));
+    }
+    for (i, (&wanted, &value)) in expected.data.iter().zip(found).enumerate() {
+        let error = ulps(case, wanted, value);
+        if error > case.tol_ulp {
+            return Err(format!("value {i} is {value:e}, not {wanted:e}: {error:.1} ulp"));
+        }
+    }
+    Ok(())
+}
+
+fn worst(case: &Case, expected: &Array, found: &[f64]) -> f64 {
+    let errors = expected.data.iter().zip(found).map(|(&w, &v)| ulps(case, w, v));
+    errors.fold(0.0, f64::max)
+}
+
+/// Error in units of the last place of `wanted` rounded to `f32`.
+fn ulps(case: &Case, wanted: f64, value: f64) -> f64 {
+    if wanted.is_nan() || value.is_nan() {
+        return if wanted.is_nan() && value.is_nan() { 0.0 } else { f64::INFINITY };
+    }
+    let rounded = wanted as f32;
+    if wanted.is_infinite() || value.is_infinite() || rounded.is_infinite() {
+        return if f64::from(rounded) == value { 0.0 } else { f64::INFINITY };
+    }
+    if wanted == 0.0 {
+        return if value.abs() <= case.tol_abs_at_zero { 0.0 } else { f64::INFINITY };
+    }
+    if wanted.abs() < SMALLEST && value == 0.0 {
+        return 0.0;
+    }
+    let unit = f64::from(f32::from_bits(rounded.abs().to_bits() + 1)) - f64::from(rounded.abs());
+    (value - wanted).abs() / unit
+}
+
+/// Whether the graph has as few computing ops as the case asks for. What is made of frozen states alone is computed
+/// once, when they are loaded.
+fn count(case: &Case, graph: &Graph) -> Result<(), String> {
+    if case.max_total.is_none() && case.max_contractions.is_none() {
+        return Ok(());
+    }
+    let mut frozen = vec![false; graph.nodes().len()];
+    let (mut contractions, mut total) = (0, 0);
+    for id in graph.ids() {
+        let node = graph.node(id);
+        let made = || !node.inputs.is_empty() && node.inputs.iter().all(|i| frozen[i.index()]);
+        frozen[id.index()] = match node.op {
+            Op::State(i) => graph.states()[i].kind == StateKind::Frozen,
+            Op::Const(..) | Op::Data(_) | Op::Iota { .. } => true,
+            _ => made(),
+        };
+        if frozen[id.index()] || node.op.is_leaf() {
+            continue;
+        }
+        match node.op {
+            Op::Move(_) | Op::Cast(_) | Op::Mark(_) | Op::Size { .. } => {}
+            Op::Dot(_) => (contractions, total) = (contractions + 1, total + 1),
+            _ => total += 1,
+        }
+    }
+    let over = |limit: Option<usize>, found: usize| limit.is_some_and(|limit| found > limit);
+    if over(case.max_contractions, contractions) || over(case.max_total, total) {
+        return Err(format!("{contractions} products and {total} ops are left in\n{graph}"));
+    }
+    Ok(())
+}

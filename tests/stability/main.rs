@@ -1,0 +1,65 @@
+//! The cases of `tests/cases/stability.json`, or of the file that `EGGRAD_STABILITY` names: formulas written naively,
+//! compiled with default options, against values of high precision.
+//!
+//! Each case is a test of its own name. An unknown field, kind, category or function is a failure.
+
+mod case;
+mod check;
+
+use case::{Case, Category};
+use libtest_mimic::{Arguments, Failed, Trial};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Of the formulas that are to be stabilised, so many in ten fail the check without rewriting.
+const NAIVE_FAILURES: usize = 9;
+
+fn file() -> PathBuf {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+    match std::env::var_os("EGGRAD_STABILITY") {
+        Some(path) => root.join(path),
+        None => root.join("tests/cases/stability.json"),
+    }
+}
+
+fn cases() -> Result<Vec<Arc<Case>>, String> {
+    let path = file();
+    let text = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let cases = case::read(&text).map_err(|e| format!("{}: {e}", path.display()))?;
+    match cases.is_empty() {
+        true => Err(format!("{}: no cases", path.display())),
+        false => Ok(cases.into_iter().map(Arc::new).collect()),
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let cases = match cases() {
+        Ok(cases) => cases,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut trials: Vec<Trial> = vec![];
+    for case in &cases {
+        let own = case.clone();
+        trials
+            .push(Trial::test(case.name.clone(), move || check::check(&own).map_err(Failed::from)));
+        let own = case.clone();
+        let name = format!("{}::a_wrong_value_fails", case.name);
+        trials.push(Trial::test(name, move || check::can_fail(&own).map_err(Failed::from)));
+    }
+    let all = cases.clone();
+    trials.push(Trial::test("naive_formulas_fail", move || {
+        let naive = all.iter().filter(|c| c.category == Category::Stabilise);
+        let failed: Vec<bool> = naive.map(|c| check::check_as_written(c).is_err()).collect();
+        let (count, all) = (failed.iter().filter(|f| **f).count(), failed.len());
+        match count * 10 >= all * NAIVE_FAILURES {
+            true => Ok(()),
+            false => Err(format!("only {count} of {all} fail without rewriting").into()),
+        }
+    }));
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
