@@ -282,11 +282,12 @@ fn needed(asks: Asks) -> bool {
         | Asks::Subset
         | Asks::NonZero
         | Asks::Positive
+        | Asks::NonNegative
         | Asks::Integer
         | Asks::Finite
         | Asks::Simplex
         | Asks::InRange => true,
-        Asks::SameAxes | Asks::Smaller | Asks::Contracts | Asks::Constant | Asks::Moderate => false,
+        Asks::SameAxes | Asks::Smaller | Asks::Contracts | Asks::Constant | Asks::Moderate | Asks::Wide | Asks::Frozen => false,
     }
 }
 

@@ -36,6 +36,12 @@ conditions! {
     Moderate = "moderate", 1;
     /// Every element is above 0.
     Positive = "positive", 1;
+    /// No element is below 0.
+    NonNegative = "nonnegative", 1;
+    /// Elements may be far above 0.
+    Wide = "wide", 1;
+    /// Made of frozen states and constants alone.
+    Frozen = "frozen", 1;
     /// Every element is an integer.
     Integer = "integer", 1;
     /// Every element is a real number.
@@ -95,6 +101,9 @@ impl Condition {
             Asks::NonZero => fact(Facts::is_nonzero),
             Asks::Moderate => fact(|f| f.low >= 1e-30 || f.high <= -1e-30),
             Asks::Positive => fact(Facts::positive),
+            Asks::NonNegative => fact(Facts::nonnegative),
+            Asks::Wide => fact(|f| f.high > 64.0),
+            Asks::Frozen => fact(|f| f.frozen),
             Asks::Integer => fact(|f| f.integer),
             Asks::Finite => fact(|f| f.finite),
             Asks::Constant => fact(|f| f.constant.is_some()),

@@ -4,7 +4,7 @@ use crate::build::facts;
 use crate::facts::{Egraph, Facts};
 use crate::language::{Head, Term};
 use egg::Id;
-use eggrad_ir::{BinaryOp, DType, Op, SoftmaxOp, UnaryOp};
+use eggrad_ir::{BinaryOp, DType, Op, ReduceOp, SoftmaxOp, UnaryOp};
 
 /// How bad it is, added up over the nodes of a graph: an infinity or NaN weighs more than lost digits.
 pub(crate) type Weight = u32;
@@ -22,13 +22,25 @@ fn exp2_limit(dtype: DType) -> f64 {
     if dtype == DType::F64 { 1023.0 } else { 127.0 }
 }
 
+/// The largest number of a type.
+pub(crate) fn largest(dtype: DType) -> f64 {
+    if dtype == DType::F64 { f64::MAX } else { f64::from(f32::MAX) }
+}
+
+/// What is below counts as 0.
+fn smallest(dtype: DType) -> f64 {
+    if dtype == DType::F64 { 0.0 } else { 1e-45 }
+}
+
 fn unary_danger(op: UnaryOp, x: &Facts) -> Option<(Weight, &'static str)> {
     let reason = match op {
         UnaryOp::Exp | UnaryOp::Expm1 => {
             (x.high > exp_limit(x.dtype)).then_some("the operand has no upper bound")
         }
         UnaryOp::Exp2 => (x.high > exp2_limit(x.dtype)).then_some("the operand has no upper bound"),
-        UnaryOp::Log | UnaryOp::Log2 => (x.low <= 0.0).then_some("the operand can reach 0"),
+        UnaryOp::Log | UnaryOp::Log2 => {
+            (x.low <= smallest(x.dtype)).then_some("the operand can reach 0")
+        }
         UnaryOp::Log1p => (x.low <= -1.0).then_some("the operand can reach -1"),
         UnaryOp::Log1mexp => (x.high >= 0.0).then_some("the operand can reach 0"),
         UnaryOp::Rsqrt => (x.low <= 0.0).then_some("the operand can reach 0"),
@@ -74,6 +86,28 @@ fn saturates(egraph: &Egraph, id: Id) -> bool {
     })
 }
 
+/// Whether a class holds `op` of something.
+fn is(egraph: &Egraph, id: Id, op: UnaryOp) -> bool {
+    egraph[id].nodes.iter().any(|n| n.head == Head::Unary(op))
+}
+
+/// Whether the difference of two values of one kind may lose most of its digits, where a form without is known.
+fn difference_cancels(egraph: &Egraph, a: Id, b: Id) -> bool {
+    let both = |op: UnaryOp| is(egraph, a, op) && is(egraph, b, op);
+    let kinds = [UnaryOp::Square, UnaryOp::Recip, UnaryOp::Log, UnaryOp::Exp, UnaryOp::Sqrt];
+    let (fa, fb) = (facts(egraph, a), facts(egraph, b));
+    let one = |f: &Facts| f.constant == Some(crate::rational::Rational::ONE);
+    let beside_one = |id: Id| is(egraph, id, UnaryOp::Sqrt) || is(egraph, id, UnaryOp::Recip);
+    let is_sum = |id: Id| {
+        egraph[id].nodes.iter().any(|n| n.head == Head::Reduce(ReduceOp::LogSumExp))
+            && facts(egraph, id).high > 64.0
+    };
+    kinds.into_iter().any(both)
+        || (one(fa) && beside_one(b))
+        || (one(fb) && beside_one(a))
+        || (is_sum(a) && is_sum(b))
+}
+
 /// As products, powers to a known exponent may overflow.
 fn pow_danger(a: &Facts, b: &Facts, result: &Facts) -> Option<(Weight, &'static str)> {
     let reason = if a.low < 0.0 && !b.integer {
@@ -110,7 +144,10 @@ fn binary_danger(
                     && bounded(other)
                     && other.constant.is_none_or(|c| !c.is_zero())
             };
-            (near(a, fb) || near(b, fa)).then_some((CANCELLATION, "the terms can cancel"))
+            let cancel = near(a, fb)
+                || near(b, fa)
+                || (op == BinaryOp::Sub && difference_cancels(egraph, a, b));
+            cancel.then_some((CANCELLATION, "the terms can cancel"))
         }
         BinaryOp::Pow => pow_danger(facts(egraph, a), facts(egraph, b), result),
         BinaryOp::Xlogy => {
@@ -130,11 +167,40 @@ fn binary_danger(
     }
 }
 
+/// Whether a sum of elements that all fit can be too large for its type.
+pub(crate) fn overflows(egraph: &Egraph, term: &Term) -> bool {
+    let (Head::Reduce(ReduceOp::Sum), [over, x]) = (&term.head, &term.args[..]) else {
+        return false;
+    };
+    let n = crate::build::axes(egraph, *over).elements(&egraph.analysis.sizes);
+    let known = facts(egraph, *x);
+    let most = largest(known.dtype);
+    let reach = known.low.abs().max(known.high.abs()).min(most);
+    known.dtype.is_float() && reach * n > most
+}
+
 /// The danger of computing the value of `class` by `term`.
 pub(crate) fn danger(egraph: &Egraph, term: &Term, class: Id) -> Option<(Weight, &'static str)> {
     let result = facts(egraph, class);
     match &term.head {
-        Head::Unary(op) => unary_danger(*op, facts(egraph, term.args[0])),
+        Head::Unary(op) => {
+            let x = term.args[0];
+            let found = unary_danger(*op, facts(egraph, x));
+            let near_one = || {
+                let known = facts(egraph, x);
+                let quotient = |n: &Term| n.head == Head::Binary(BinaryOp::Div);
+                *op == UnaryOp::Log
+                    && known.low < 1.0
+                    && known.high > 1.0
+                    && egraph[x].nodes.iter().any(quotient)
+            };
+            match found {
+                Some((weight, reason)) => {
+                    Some((weight + if near_one() { CANCELLATION } else { 0 }, reason))
+                }
+                None => near_one().then_some((CANCELLATION, "the operand can be near 1")),
+            }
+        }
         Head::Binary(op) => binary_danger(egraph, *op, (term.args[0], term.args[1]), result),
         Head::Opaque(number) => {
             let op = &egraph.analysis.opaque[*number as usize].op;

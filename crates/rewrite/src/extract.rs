@@ -5,7 +5,7 @@
 //! cycles throughout.
 
 use crate::cost::{Cost, nanoseconds};
-use crate::danger::{Weight, danger};
+use crate::danger::{Weight, danger, overflows};
 use crate::facts::{Data, Egraph};
 use crate::language::Term;
 use egg::Id;
@@ -15,29 +15,31 @@ use std::collections::{BinaryHeap, HashMap};
 /// Nanoseconds added to every node, so that of two graphs that take as long the smaller one is chosen.
 const PER_NODE: f64 = 0.01;
 
-/// Danger, then nanoseconds.
+/// Danger, then sums that can overflow, then nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Price {
     pub(crate) danger: i64,
+    pub(crate) overflows: i64,
     pub(crate) cost: f64,
 }
 
 impl Price {
     /// Danger in nanoseconds where one number is needed: more than any graph takes.
     fn score(self) -> f64 {
-        self.danger as f64 * 1e12 + self.cost
+        self.danger as f64 * 1e12 + self.overflows as f64 * 1e9 + self.cost
     }
 
     pub(crate) fn add(&mut self, other: Price, sign: i64) {
         self.danger += sign * other.danger;
+        self.overflows += sign * other.overflows;
         self.cost += sign as f64 * other.cost;
     }
 
     /// Whether it is better than `other` by more than rounding.
     pub(crate) fn beats(self, other: Price) -> bool {
         let margin = 1e-9 * (self.cost.abs() + other.cost.abs());
-        self.danger < other.danger
-            || (self.danger == other.danger && self.cost < other.cost - margin)
+        let first = (self.danger, self.overflows).cmp(&(other.danger, other.overflows));
+        first.is_lt() || (first.is_eq() && self.cost < other.cost - margin)
     }
 }
 
@@ -93,6 +95,7 @@ impl Classes {
                 }
                 let price = Price {
                     danger: danger(egraph, term, me).map_or(0, |d| i64::from(d.0 as Weight)),
+                    overflows: i64::from(overflows(egraph, term)),
                     cost: nanoseconds(egraph, cost, term, me) + PER_NODE,
                 };
                 list.push(Candidate { term: term.clone(), price, children });

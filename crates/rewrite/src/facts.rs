@@ -4,6 +4,7 @@
 //! rules read nothing else; danger is judged from the same intervals.
 
 use crate::axes::{Axis, AxisSet};
+use crate::danger::largest;
 use crate::domains::Domains;
 use crate::interval::{binary_facts, cast_facts, dtype_bounds, scaled, unary_facts};
 use crate::language::{Head, Opaque, Term};
@@ -43,6 +44,8 @@ pub(crate) struct Facts {
     pub(crate) integer: bool,
     /// Elements are not negative and sum to one over these axes.
     pub(crate) simplex: Option<AxisSet>,
+    /// Made of frozen states and constants alone.
+    pub(crate) frozen: bool,
 }
 
 impl Facts {
@@ -52,7 +55,8 @@ impl Facts {
         let integer = !dtype.is_float();
         let (constant, simplex) = (None, None);
         let (finite, nonzero) = (integer, false);
-        Facts { dtype, axes, constant, low, high, finite, nonzero, integer, simplex }
+        let frozen = false;
+        Facts { dtype, axes, constant, low, high, finite, nonzero, integer, simplex, frozen }
     }
 
     pub(crate) fn positive(&self) -> bool {
@@ -88,6 +92,8 @@ pub(crate) struct Context {
     pub(crate) opaque: Vec<Opaque>,
     /// Promised range of each opaque leaf that has one.
     pub(crate) ranges: HashMap<u32, (f64, f64)>,
+    /// Which states are frozen.
+    pub(crate) frozen: Vec<bool>,
     /// Which inputs are finite, for the graph of a function; those beyond the end of the list are.
     pub(crate) given: Vec<bool>,
     /// Facts of the functions that are applied.
@@ -144,6 +150,7 @@ impl Analysis<Term> for Context {
         merged.integer |= b.integer;
         merged.constant = merged.constant.or(b.constant);
         merged.simplex = merged.simplex.or(b.simplex.clone());
+        merged.frozen |= b.frozen;
         let did = DidMerge(merged != old, merged != b);
         *a = merged;
         did
@@ -315,6 +322,23 @@ pub(crate) fn infer<'a>(context: &Context, term: &Term, get: impl Fn(Id) -> &'a 
         }
         Head::Opaque(number) => opaque_facts(context, *number, |i| tensor(i)),
     };
+    let made_of_frozen = || {
+        let tensors = term.args.iter().filter_map(|&a| match get(a) {
+            Data::Tensor(facts) => Some(facts.frozen),
+            Data::Axes(_) | Data::Renaming(_) | Data::Type(_) => None,
+        });
+        tensors.fold(true, |all, frozen| all && frozen)
+    };
+    let frozen = match &term.head {
+        Head::Opaque(number) => match &context.opaque[*number as usize].op {
+            Op::Input(_) => false,
+            Op::State(i) => context.frozen.get(*i).copied().unwrap_or(false),
+            Op::Random { .. } | Op::RandomKey { .. } => false,
+            _ => made_of_frozen(),
+        },
+        _ => made_of_frozen(),
+    };
+    let facts = Facts { frozen, ..facts };
     Data::Tensor(facts)
 }
 
@@ -385,12 +409,15 @@ fn opaque_facts<'a>(context: &Context, number: u32, tensor: impl Fn(usize) -> &'
     let opaque = &context.opaque[number as usize];
     let unknown = Facts::unknown(opaque.dtype, AxisSet::new(opaque.out.iter().copied()));
     let range =
-        || context.ranges.get(&number).copied().unwrap_or((f64::NEG_INFINITY, f64::INFINITY));
+        || context.ranges.get(&number).copied().unwrap_or((-largest(opaque.dtype), largest(opaque.dtype)));
     match &opaque.op {
         Op::Input(i) => {
             let finite = unknown.finite || context.given.get(*i).copied().unwrap_or(true);
             let (low, high) = range();
-            Facts { finite, ..unknown.within(low, high) }
+            match finite {
+                true => Facts { finite, ..unknown.within(low, high) },
+                false => unknown,
+            }
         }
         Op::State(_) => {
             let (low, high) = range();
