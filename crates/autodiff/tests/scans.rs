@@ -195,12 +195,11 @@ fn several_losses_share_the_forward_scan() {
     assert_eq!(scans(&graph), 3, "{graph}");
 }
 
+/// From carried value, position and constant to the next carried value and what is stacked.
+type StepOf<'a> = &'a dyn Fn(&mut Builder, [NodeId; 3]) -> (NodeId, Vec<NodeId>);
+
 /// `f` as a graph over one scan whose operands are `h: [2]`, `x: [n, 2]` and `k: [2]`.
-fn scanned(
-    length: usize,
-    reverse: bool,
-    step: &dyn Fn(&mut Builder, [NodeId; 3]) -> (NodeId, Vec<NodeId>),
-) -> Graph {
+fn scanned(length: usize, reverse: bool, step: StepOf<'_>) -> Graph {
     let mut f = Builder::new();
     let operands = ["h", "x", "k"].map(|name| input(&mut f, name, &[2]));
     let (next, stacked) = step(&mut f, operands);
@@ -319,6 +318,51 @@ fn invariant_work_leaves_scans() {
     let values = |g: &Graph| run(g, &inputs, &[], Precision::AsWritten).unwrap();
     assert_eq!(values(&graph), values(&moved));
     assert_eq!(hoist(moved.clone()), moved);
+}
+
+/// The products of inputs and weights are one product for all steps, forth and back.
+#[test]
+fn products_of_sequences_leave_scans() {
+    for reverse in [false, true] {
+        let graph = resolved(with_gradients(network(4, reverse), &["h", "x", "w", "u", "b"]));
+        let moved = hoist(graph.clone());
+        let dots = |g: &Graph| g.nodes().iter().filter(|n| matches!(n.op, Op::Dot(_))).count();
+        let forward = |g: &Graph| {
+            let scan =
+                g.nodes().iter().find_map(|n| n.op.functions().first().map(|f| (*f).clone()));
+            dots(scan.unwrap().graph())
+        };
+        assert_eq!((forward(&graph), forward(&moved)), (2, 1));
+        assert_eq!(dots(&moved), dots(&graph) + 1);
+        let inputs = draw(&graph, 4);
+        let values = |g: &Graph| run(g, &inputs, &[], Precision::AsWritten).unwrap().outputs;
+        for (a, b) in values(&graph).iter().zip(values(&moved)) {
+            assert!(error(&b, a, 1.0) < 1e-14);
+        }
+        assert_eq!(hoist(moved.clone()), moved);
+    }
+    // The sequence on the right of the product, with axes in front of it that stay.
+    let mut f = Builder::new();
+    let h = input(&mut f, "h", &[]);
+    let x = input(&mut f, "x", &[2, 3, 4]);
+    let k = input(&mut f, "k", &[5, 4, 2]);
+    let axes = DotAxes { batch: vec![(2, 0)], contract: vec![(1, 2)] };
+    let y = f.dot(k, x, axes);
+    f.output("h", h);
+    f.output("y", y);
+    let mut b = Builder::new();
+    let h = input(&mut b, "h", &[]);
+    let x = input(&mut b, "x", &[6, 2, 3, 4]);
+    let k = input(&mut b, "k", &[5, 4, 2]);
+    let scan = Scan { body: function("step", f), carries: 1, xs: 1, length: 6, reverse: true };
+    let y = b.node(Op::Scan { scan, result: 1 }, &[h, x, k]);
+    b.output("y", y);
+    let graph = b.build().unwrap();
+    let moved = hoist(graph.clone());
+    assert!(moved.nodes().iter().any(|n| matches!(n.op, Op::Dot(_))));
+    let inputs = draw(&graph, 4);
+    let values = |g: &Graph| run(g, &inputs, &[], Precision::AsWritten).unwrap().outputs;
+    assert!(error(&values(&moved)[0], &values(&graph)[0], 1.0) < 1e-14);
 }
 
 /// `x^2` with the derivative `3 g x`, so that it can be told from the true one.
@@ -465,8 +509,8 @@ fn breaks_inside_are_named() {
 #[test]
 fn unasked_cotangents_are_not_made() {
     let graph = resolved(with_gradients(network(4, false), &["b"]));
-    let backward = graph.nodes().iter().filter(|n| matches!(n.op, Op::Scan { .. }));
-    let body = backward.last().unwrap().op.functions()[0].clone();
+    let mut backward = graph.nodes().iter().filter(|n| matches!(n.op, Op::Scan { .. }));
+    let body = backward.next_back().unwrap().op.functions()[0].clone();
     let names: Vec<&str> = body.graph().outputs().iter().map(|o| o.name.as_str()).collect();
     assert_eq!(names, ["carry0", "sum0"]);
 }
