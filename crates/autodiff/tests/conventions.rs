@@ -32,6 +32,49 @@ fn kinks() {
     assert_eq!(gradient("%8 = maximum x x", &at), [1.0, 1.0, 1.0]);
 }
 
+/// The table in the crate's documentation, row by row.
+#[test]
+fn table_of_conventions() {
+    let fill = |id: usize, value: f64| {
+        format!(
+            "%{id}1 = const, type f32, value {value:?}; %{id} = broadcast %{id}1, shape [3], axes []"
+        )
+    };
+    let (low, high) = (fill(20, -1.0), fill(21, 1.0));
+    let rows: [(String, [f64; 3], [f64; 3]); 13] = [
+        ("%8 = relu x".into(), [-1.0, 0.0, 1.0], [0.0, 0.0, 1.0]),
+        ("%8 = abs x".into(), [-1.0, 0.0, 1.0], [-1.0, 0.0, 1.0]),
+        ("%8 = sign x".into(), [-1.0, 0.0, 1.0], [0.0; 3]),
+        ("%8 = floor x".into(), [-1.5, 0.0, 1.0], [0.0; 3]),
+        ("%8 = ceil x".into(), [-1.5, 0.0, 1.0], [0.0; 3]),
+        ("%8 = round x".into(), [-1.5, 0.5, 1.0], [0.0; 3]),
+        (format!("{ZERO}; %3 = gt x %2; %8 = cast %3, type f32"), [-1.0, 0.0, 1.0], [0.0; 3]),
+        ("%1 = cast x, type i32; %8 = cast %1, type f32".into(), [-1.0, 0.0, 1.0], [0.0; 3]),
+        (format!("{high}; %8 = minimum x %21"), [0.0, 1.0, 2.0], [1.0, 0.5, 0.0]),
+        // Clamped to -1 and 1.
+        (
+            format!("{low}; {high}; %3 = maximum x %20; %8 = minimum %3 %21"),
+            [-1.0, 0.0, 1.0],
+            [0.5, 1.0, 0.5],
+        ),
+        (
+            "%1 = max x, axes [0]; %8 = broadcast %1, shape [1], axes []".into(),
+            [2.0; 3],
+            [1.0 / 3.0; 3],
+        ),
+        (
+            format!("{ZERO}; %3 = gt x %2; %4 = log x; %8 = select %3 %4 %2"),
+            [-1.0, 0.0, 2.0],
+            [0.0, 0.0, 0.5],
+        ),
+        ("%1 = stop_gradient x; %8 = mul %1 %1".into(), [-1.0, 0.0, 1.0], [0.0; 3]),
+    ];
+    for (body, x, slope) in rows {
+        let found = gradient(&body, &x);
+        assert!(found.iter().zip(slope).all(|(f, s)| (f - s).abs() < 1e-7), "{body}: {found:?}");
+    }
+}
+
 #[test]
 fn rounding_has_no_slope() {
     let at = [-1.5, 0.0, 2.25];

@@ -3,8 +3,10 @@
 mod common;
 
 use common::{check_gradient, check_modes, resolved};
-use eggrad_ir::{Builder, DType, MarkOp, Op};
-use eggrad_testkit::{Config, near_kink, random_graph};
+use eggrad_autodiff::{AutodiffError, hoist, resolve};
+use eggrad_interp::{Precision, run};
+use eggrad_ir::{Builder, DType, Graph, MarkOp, NodeId, Op};
+use eggrad_testkit::{Config, error, near_kink, random_graph};
 use proptest::prelude::*;
 
 proptest! {
@@ -39,6 +41,28 @@ proptest! {
         let smooth = !stops && !near_kink(graph, inputs, states, 0.02).unwrap();
         let error = check_modes(graph, inputs, states, &wrt, smooth, seed);
         prop_assert!(error < 1e-6, "modes differ by {error:e}");
+    }
+
+    /// Taking work out of scans keeps values, forth and back.
+    #[test]
+    fn hoisting_keeps_values(random in random_graph(Config { calls: true, ..Config::new(DType::F64) })) {
+        let mut b = Builder::from_graph(random.graph.clone());
+        let y = random.graph.outputs()[0].node;
+        let axes = (0..b.ty(y).rank()).collect();
+        let loss = b.sum(y, axes);
+        let leaves: Vec<NodeId> = b.graph().states().iter().map(|s| s.read).collect();
+        for (i, leaf) in leaves.into_iter().enumerate() {
+            let d = b.node(Op::Grad, &[loss, leaf]);
+            b.output(&format!("d{i}"), d);
+        }
+        // A state may have no way to the first output.
+        if let Ok(graph) = resolve::<AutodiffError>(b.build().unwrap(), &mut Ok) {
+            let hoisted = hoist(graph.clone());
+            let values = |g: &Graph| run(g, &random.inputs, &random.states, Precision::AsWritten).unwrap();
+            for (before, after) in values(&graph).outputs.iter().zip(&values(&hoisted).outputs) {
+                prop_assert!(error(after, before, 1.0) < 1e-12, "{before:?} became {after:?}\n{hoisted}");
+            }
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use common::{check_gradient, check_modes};
 use eggrad_interp::Tensor;
 use eggrad_ir::{
     At, BinaryOp, Builder, CompareOp, CrossEntropyOp, DType, Domain, DotAxes, Graph, Literal,
-    MarkOp, MoveOp, NodeId, Op, ReduceOp, Shape, SoftmaxOp, TensorType, UnaryOp,
+    MarkOp, MoveOp, NodeId, Op, ReduceOp, Shape, SoftmaxOp, TensorType, UnaryOp, Windows,
 };
 use eggrad_testkit::Rng;
 
@@ -175,6 +175,54 @@ fn moves() {
             b.node(Op::Move(op.clone()), &[x[0]])
         });
     }
+}
+
+#[test]
+fn windows() {
+    let along = |axes: &[usize], size: &[usize], stride: &[usize], dilation: &[usize]| {
+        let [axes, size, stride, dilation] = [axes, size, stride, dilation].map(<[usize]>::to_vec);
+        Windows { axes, size, stride, dilation }
+    };
+    let cases = [
+        along(&[], &[], &[], &[]),
+        along(&[1], &[3], &[1], &[1]),
+        along(&[1], &[2], &[2], &[3]),
+        along(&[0, 1], &[2, 3], &[1, 2], &[1, 1]),
+        along(&[0, 2], &[2, 2], &[3, 1], &[2, 1]),
+    ];
+    for windows in cases {
+        let name = format!("{windows:?}");
+        let lengths: Vec<usize> = windows.axes.iter().map(|&a| [4, 6, 2][a]).collect();
+        check(&name, &[&[4, 6, 2]], Domain::Any, &|b, x| b.window(x[0], windows.clone()));
+        check(&name, &[&[4, 6, 2]], Domain::Any, &|b, x| {
+            let seen = b.window(x[0], windows.clone());
+            let square = b.unary(UnaryOp::Square, seen);
+            b.fold(square, windows.clone(), lengths.clone())
+        });
+    }
+    // Convolution: windows contracted with a kernel.
+    check("convolution", &[&[2, 6, 3], &[2, 3, 4]], Domain::Any, &|b, x| {
+        let seen = b.window(x[0], along(&[1], &[2], &[2], &[2]));
+        let axes = DotAxes { batch: vec![], contract: vec![(3, 0), (2, 1)] };
+        b.dot(seen, x[1], axes)
+    });
+    // The largest of each window.
+    check("pooling", &[&[2, 6]], Domain::Distinct, &|b, x| {
+        let seen = b.window(x[0], along(&[1], &[3], &[2], &[1]));
+        b.reduce(ReduceOp::Max, seen, vec![2])
+    });
+}
+
+#[test]
+fn random_numbers() {
+    check("random", &[&[2, 3]], Domain::Any, &|b, x| {
+        let (seed, step) = (b.scalar(DType::I32, 5.0), b.scalar(DType::I32, 1.0));
+        let key = b.node(Op::RandomKey { stream: 3 }, &[seed, step]);
+        let dtype = b.ty(x[0]).dtype;
+        let noise = b.node(Op::Random { dtype, shape: Shape::from([2, 3]) }, &[key]);
+        let product = b.mul(noise, x[0]);
+        b.unary(UnaryOp::Sin, product)
+    });
 }
 
 #[test]

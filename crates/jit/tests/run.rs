@@ -273,6 +273,87 @@ fn plans_that_leave_their_buffers_are_refused() {
     check("f32[1]", &|p| p.buffers[5].elements = 2);
 }
 
+/// A plan that applies `exp` three times to one row of two, each time also to what nobody reads.
+fn looped() -> Plan {
+    let mut exp = Body::new();
+    let x = exp.load(0, Lane::F32);
+    exp.exp(x);
+    let body = Plan {
+        buffers: vec![
+            buffer("x", 2, Place::Input(0)),
+            buffer("c", 1, Place::Input(1)),
+            buffer("y", 2, Place::Output(0)),
+            buffer("z", 2, Place::Output(1)),
+        ],
+        kernels: vec![
+            kernel("exp", &[0, 2], 2, exp.clone()),
+            kernel("exp", &[2, 3], 2, exp.clone()),
+        ],
+        inputs: vec![slot("x", DType::F32, &[2], 0), slot("c", DType::F32, &[1], 1)],
+        outputs: vec![slot("y", DType::F32, &[2], 2), slot("z", DType::F32, &[2], 3)],
+        ..Plan::default()
+    };
+    let kind = KernelKind::Loop(LoopKernel {
+        body: Arc::new(body),
+        carries: 1,
+        xs: 0,
+        length: 3,
+        reverse: false,
+        operands: vec![0, 1],
+        results: vec![Target::Arg(2), Target::Scratch(64)],
+        spare: vec![0],
+        scratch: Some(3),
+    });
+    let mut plan = Plan {
+        buffers: vec![
+            buffer("h", 2, Place::Input(0)),
+            buffer("c", 1, Place::Input(1)),
+            buffer("last", 2, Place::Output(0)),
+            buffer("scratch", 32, Place::Arena(0)),
+        ],
+        kernels: vec![kernel("scan", &[0, 1, 2, 3], 1, exp)],
+        arena_bytes: 128,
+        inputs: vec![slot("h", DType::F32, &[2], 0), slot("c", DType::F32, &[1], 1)],
+        outputs: vec![slot("last", DType::F32, &[2], 2)],
+        ..Plan::default()
+    };
+    plan.kernels[0].kind = kind;
+    plan
+}
+
+#[test]
+fn nested_plans_that_leave_the_arguments_of_their_kernel_are_refused() {
+    compile(&looped(), &JitConfig::default()).unwrap();
+    let check = |text: &str, change: &dyn Fn(&mut LoopKernel, &mut Plan)| {
+        let mut plan = looped();
+        let KernelKind::Loop(mut k) = plan.kernels[0].kind.clone() else { panic!("a loop") };
+        let mut body = (*k.body).clone();
+        change(&mut k, &mut body);
+        k.body = Arc::new(body);
+        plan.kernels[0].kind = KernelKind::Loop(k);
+        match compile(&plan, &JitConfig::default()) {
+            Err(JitError::Plan(what)) => assert!(what.contains(text), "{what}"),
+            other => panic!("{text}: {other:?}"),
+        }
+    };
+    check("cannot take `last`", &|k, _| k.results.reverse());
+    check("cannot take `h`", &|k, _| (k.carries, k.xs, k.spare) = (0, 1, vec![]));
+    check("other outputs", &|k, _| k.results.truncate(1));
+    check("other inputs", &|k, _| k.operands.push(0));
+    check("without argument", &|k, _| k.operands[0] = 4);
+    check("without argument", &|k, _| k.results[0] = Target::Arg(9));
+    check("only read", &|k, _| k.results[0] = Target::Arg(0));
+    check("lost carries", &|k, _| k.spare.clear());
+    check("lost operands", &|k, _| k.xs = usize::MAX);
+    check("leaves its scratch", &|k, _| k.results[1] = Target::Scratch(124));
+    check("leaves its scratch", &|k, _| k.spare[0] = usize::MAX);
+    check("leaves its scratch", &|k, _| k.scratch = None);
+    check("leaves its scratch", &|_, body| body.arena_bytes = 192);
+    check("nested: kernel 0", &|_, body| body.kernels[0].args[1] = 9);
+    check("nested: buffer 2", &|_, body| body.buffers[2].elements = 3);
+    check("has states", &|_, body| body.guard = Some(Guard { after: 0, buffer: 1 }));
+}
+
 #[test]
 fn a_processor_without_fused_multiply_add_computes_within_rounding() {
     let config = JitConfig { isa: Isa::Baseline, ..JitConfig::default() };

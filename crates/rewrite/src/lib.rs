@@ -4,6 +4,8 @@
 //! `rules/*.rules` until nothing changes or a limit is met, chooses for all outputs at once the least dangerous and
 //! then cheapest form, lowers it, and compares it with the input on random data at small sizes.
 //!
+//! Sub-graphs that are applied by `call`, `scan` and `cond` are optimised in the same way, each by itself.
+//!
 //! The proven domain: inputs and states are finite numbers within their declared ranges. What is equal there over
 //! the reals may be exchanged; a form that can overflow or divide by zero never replaces one that cannot.
 #![forbid(unsafe_code)]

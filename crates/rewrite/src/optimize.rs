@@ -222,7 +222,7 @@ mod tests {
     use crate::cost::TableCost;
     use crate::extract::{Classes, Price};
     use crate::rules::parse;
-    use eggrad_ir::DType;
+    use eggrad_ir::{At, Builder, DType, Function, Op, Scan, TensorType};
     use eggrad_testkit::{Config, random_graph};
     use proptest::prelude::*;
 
@@ -245,6 +245,23 @@ mod tests {
         let text = "%0 = const, type f32, value 2.0\n%1 = neg %0\nout y = %1";
         let wrong = outcome(text, "bad [real]: (neg ?a) => ?a");
         assert!(matches!(wrong, Err(RewriteError::Contradiction(_))), "{wrong:?}");
+    }
+
+    #[test]
+    fn a_wrong_rule_is_caught_inside_bodies() {
+        let inner = "graph 1\nin x: f32[4]\n%1 = exp x\n%2 = neg %1\nout a = x\nout y = %2";
+        let step = Arc::new(Function::new("step", inner.parse().unwrap()).unwrap());
+        let mut builder = Builder::new();
+        let ty = TensorType::new(DType::F32, [4]);
+        let x = builder.declare_input("x", ty, None, At::Unknown);
+        let scan = Scan { body: step, carries: 1, xs: 0, length: 3, reverse: false };
+        let results = builder.application(&Op::Scan { scan, result: 0 }, &[x]);
+        builder.output("z", results[1]);
+        let graph = builder.build().unwrap();
+        let rules = parse("planted", "# wrong\nbad [real]: (neg (exp ?a)) => ?a").unwrap();
+        let wrong = optimize_with(&graph, &TableCost, &RewriteConfig::default(), &rules);
+        let Err(RewriteError::Unsound { output, .. }) = wrong else { panic!("{wrong:?}") };
+        assert_eq!(output, "step.y");
     }
 
     /// The best price over all choices without cycles; `None` when there are too many.
@@ -297,6 +314,18 @@ mod tests {
         #![proptest_config(ProptestConfig {
             cases: 200, failure_persistence: None, ..ProptestConfig::default()
         })]
+
+        #[test]
+        fn nothing_is_missed_by_searching_near_changes(random in random_graph(Config::new(DType::F32))) {
+            let mut raised = raise(&random.graph, &[], &Arc::default());
+            let limits = Limits::default();
+            let nodes = random.graph.nodes().len();
+            let first = saturate(&mut raised.egraph, &RULES, Semantics::Real, &limits, nodes);
+            if first.stop == Stop::Saturated {
+                let again = saturate(&mut raised.egraph, &RULES, Semantics::Real, &limits, nodes);
+                prop_assert_eq!((again.iterations, again.rules.len()), (1, 0), "{}", random.graph);
+            }
+        }
 
         #[test]
         fn extraction_comes_near_the_best_choice(random in random_graph(Config::new(DType::F32))) {

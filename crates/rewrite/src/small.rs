@@ -380,23 +380,39 @@ pub(crate) fn smallest_index(graph: &Graph, naming: &Naming, sizes: &[usize]) ->
 mod tests {
     use super::*;
     use crate::axes::name_axes;
+    use eggrad_ir::{At, Builder, DType, TensorType, UnaryOp};
 
     /// Sizes at which the inputs and the result of a graph are compared.
     fn small(text: &str) -> Vec<Vec<usize>> {
-        let graph: Graph = format!("graph 1\n{text}").parse().unwrap();
-        let naming = name_axes(&graph);
-        let sizes = small_sizes(&graph, &naming);
+        small_of(&format!("graph 1\n{text}").parse().unwrap())
+    }
+
+    fn small_of(graph: &Graph) -> Vec<Vec<usize>> {
+        let naming = name_axes(graph);
+        let sizes = small_sizes(graph, &naming);
         let inputs = graph.inputs().iter().map(|i| i.node);
         let nodes = inputs.chain(graph.outputs().iter().map(|o| o.node));
         let dims = |id: NodeId| naming.nodes[id.index()].iter().map(|&a| sizes[a as usize]);
         nodes.map(|id| dims(id).collect()).collect()
     }
 
+    fn slid(shape: &[usize], windows: Windows, back: bool) -> Graph {
+        let mut b = Builder::new();
+        let x = b.declare_input("x", TensorType::new(DType::F32, shape), None, At::Unknown);
+        let mut y = b.window(x, windows.clone());
+        if back {
+            let length = windows.axes.iter().map(|&a| shape[a]).collect();
+            y = b.unary(UnaryOp::Exp, y);
+            y = b.fold(y, windows, length);
+        }
+        b.output("y", y);
+        b.build().unwrap()
+    }
+
     #[test]
     fn windows_fit() {
-        let text = "in x: f32[64, 100]\n\
-                    %1 = window x, axes [1], size [9], stride [3], dilation [2]\nout y = %1";
-        let sizes = small(text);
+        let windows = Windows { axes: vec![1], size: vec![9], stride: vec![3], dilation: vec![2] };
+        let sizes = small_of(&slid(&[64, 100], windows, false));
         assert!(sizes[0][0] <= 5 && (17..=22).contains(&sizes[0][1]), "{sizes:?}");
         assert_eq!(sizes[1], [sizes[0][0], (sizes[0][1] - 17) / 3 + 1, 9]);
     }
@@ -434,10 +450,8 @@ mod tests {
 
     #[test]
     fn what_is_folded_back_is_as_long_as_it_was() {
-        let text = "in x: f32[40]\n%1 = window x, axes [0], size [3], stride [2], dilation [1]\n\
-                    %2 = exp %1\n%3 = fold %2, axes [0], size [3], stride [2], dilation [1], length [40]\n\
-                    out y = %3";
-        let sizes = small(text);
+        let windows = Windows { axes: vec![0], size: vec![3], stride: vec![2], dilation: vec![1] };
+        let sizes = small_of(&slid(&[40], windows, true));
         assert_eq!(sizes[0], sizes[1]);
         assert!(sizes[0][0] <= 5, "{sizes:?}");
     }

@@ -209,7 +209,7 @@ impl KernelCheck<'_> {
 
     fn in_scratch(&mut self, scratch: Option<usize>, at: usize, bytes: usize) {
         let size = scratch.map_or(0, |arg| self.plan.buffers[self.kernel.args[arg]].bytes());
-        if at % ALIGN != 0 || at.checked_add(bytes).is_none_or(|end| end > size) {
+        if !at.is_multiple_of(ALIGN) || at.checked_add(bytes).is_none_or(|end| end > size) {
             self.fail("leaves its scratch");
         }
     }

@@ -600,11 +600,12 @@ impl<'a> Elaborator<'_, 'a> {
 pub(super) fn nearest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let most = 1 + name.len() / 5;
     let near = |other: &'n str| {
-        let close = name.len().abs_diff(other.len()) <= most && name.len() <= 40;
+        let longer = name.len().abs_diff(other.len());
+        let close = longer <= most && name.len() <= 40;
         let distance = if close { distance(name, other) } else { usize::MAX };
-        (distance <= most).then_some((distance, other))
+        (distance <= most).then_some((distance, longer, other))
     };
-    names.filter_map(near).min().map(|(_, other)| other)
+    names.filter_map(near).min().map(|(.., other)| other)
 }
 
 /// Characters to insert, delete or replace to turn `a` into `b`.

@@ -106,13 +106,8 @@ impl<'g> Writer<'g> {
         let form = form(self.graph, id, &self.uses);
         let order: Vec<NodeId> = form.order().collect();
         let mut taken = self.tail(&order);
-        // A constant that is written with its type is made where it stands: before operands that may hold it.
-        let typed = form.operands.iter().zip(&form.bare);
-        let early = typed.into_iter().any(|(o, bare)| {
-            let constant = matches!(self.graph.node(*o).op, Op::Const(..));
-            constant && !bare && self.place[o.index()].is_none() && !self.lined[o.index()]
-        });
-        if early {
+        let typed = form.operands.iter().zip(&form.bare).filter(|(_, bare)| !**bare);
+        if typed.into_iter().any(|(o, _)| self.may_come_early(*o)) {
             taken = self.without_texts(taken);
         }
         self.flush_others(&order, taken);
@@ -139,11 +134,19 @@ impl<'g> Writer<'g> {
     /// Ends the nodes: the texts of the roots, in their order.
     pub(super) fn finish(&mut self) -> Vec<String> {
         let roots: Vec<NodeId> = self.graph.roots().collect();
-        let taken = self.tail(&roots);
+        let early = roots.iter().any(|&id| self.may_come_early(id));
+        let taken = if early { 0 } else { self.tail(&roots) };
         while self.queue.len() > taken {
             self.flush_first();
         }
         roots.iter().map(|&id| self.operand(id, false, taken).text).collect()
+    }
+
+    /// Whether `id` is a constant inside some line that may wait: written with its type, it is made where it stands,
+    /// which may be before that line.
+    fn may_come_early(&self, id: NodeId) -> bool {
+        let constant = matches!(self.graph.node(id).op, Op::Const(..));
+        constant && self.place[id.index()].is_none() && !self.lined[id.index()]
     }
 
     fn push(&mut self, node: NodeId, written: Option<Written>) {
@@ -290,6 +293,10 @@ impl<'g> Writer<'g> {
         {
             return written.clone();
         }
+        if self.silent[id.index()] && !self.lined[id.index()] {
+            // Made inside another line, where it is not written. What it is made of has a line.
+            return self.write(&plain(&node.op, node.inputs.clone()), 0);
+        }
         atom(reference(self.graph, id))
     }
 }
@@ -324,6 +331,8 @@ fn naming(graph: &Graph, uses: &[u32]) -> (Vec<u32>, Vec<bool>) {
     for id in graph.ids().rev() {
         let i = id.index();
         silent[i] = parts[i] > 0 && named[i] == 0;
+        // What reading adds somewhere and is named elsewhere needs a line.
+        named[i] += parts[i];
         if silent[i] || graph.node(id).inputs.is_empty() {
             continue;
         }

@@ -9,6 +9,7 @@ use crate::function::Function;
 use crate::graph::{Builder, Graph, NodeId, StateKind};
 use crate::types::{At, DType, TensorType};
 use crate::verify::is_name;
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -287,10 +288,18 @@ impl<'a> Parser<'a> {
             None if own == Some(name) => Found::Failed,
             None => Found::Unknown,
         };
-        let help = |name: &str| unknown(name, names, text);
+        let missing = RefCell::new(vec![]);
+        let help = |name: &str| {
+            missing.borrow_mut().push(name.to_string());
+            unknown(name, names, text)
+        };
         let scope = Scope { value: &value, function: &function, help: &help, float };
         let before = errors.len();
         let value = elaborate(&tree, builder, &scope, errors);
+        // A name is missed once.
+        for name in missing.into_inner() {
+            names.insert(name, None);
+        }
         // Whatever failed without a word failed because of an earlier error, or because a function calls itself.
         if value.is_none() && errors.len() == before && before == 0 {
             let at = tree.terms.first().map_or(At::Unknown, |t| t.at);

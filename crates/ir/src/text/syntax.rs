@@ -327,6 +327,13 @@ impl<'a> Reader<'_, 'a> {
                 self.tokens.take();
                 Ok(self.add(Term::Truth(word == "true"), token.at, start))
             }
+            Kind::Name(word @ ("and" | "or"))
+                if self.tokens.peek_at(1).kind == Kind::Symbol("(") =>
+            {
+                self.tokens.take();
+                self.tokens.take();
+                self.call(word, token.at, start)
+            }
             Kind::Label(name) => {
                 self.tokens.take();
                 Ok(self.add(Term::Name { name, plain: false }, token.at, start))

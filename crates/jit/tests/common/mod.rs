@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub(crate) mod graphs;
+
 use eggrad_body::{BinaryInst, Body, CompareInst, Env, Inst, Lane, Value, eval};
 use eggrad_ir::{DType, Part, TensorType};
 use eggrad_jit::{Aligned, ArrayMut, ArrayRef, Executable, Isa, JitConfig, States, compile};
@@ -142,7 +144,7 @@ fn fuses(kind: &KernelKind) -> bool {
             })
             .collect(),
         KernelKind::Column(k) => vec![&k.body, &k.epilogue],
-        KernelKind::Product(_) => return true,
+        KernelKind::Product(_) | KernelKind::Loop(_) | KernelKind::Branch(_) => return true,
     };
     bodies.into_iter().any(has_fma)
 }
@@ -427,6 +429,9 @@ pub(crate) fn evaluate(kind: &KernelKind, args: &mut [Arg]) {
                     );
                 }
             }
+        }
+        KernelKind::Loop(_) | KernelKind::Branch(_) => {
+            panic!("kernels of nested plans are tested as graphs")
         }
     }
 }
