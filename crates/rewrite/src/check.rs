@@ -14,7 +14,9 @@ use crate::rational::Rational;
 use crate::rules::{RULES, Rule, instantiate, parse};
 use egg::{Id, Searcher, Subst, Var};
 use eggrad_interp::{Precision, Tensor, run};
-use eggrad_ir::{At, Builder, CompareOp, DType, Graph, Op, SoftmaxOp, TensorType, UnaryOp};
+use eggrad_ir::{
+    At, Builder, CompareOp, DType, Graph, Op, SoftmaxOp, StateKind, TensorType, UnaryOp,
+};
 use eggrad_testkit::Rng;
 use std::collections::{BTreeMap, HashMap};
 
@@ -100,7 +102,7 @@ impl Drawer<'_> {
             axes = axes.union(&self.sets[i].clone());
         }
         let f = DType::F64;
-        Some(match self.rng.below(9) {
+        Some(match self.rng.below(10) {
             0 => self.leaf(f, &axes, Some((0.25, 3.0))),
             1 => self.leaf(f, &axes, Some((-1.0, 1.0))),
             2 => {
@@ -127,8 +129,19 @@ impl Drawer<'_> {
                 let ty = type_leaf(&mut self.egraph, f);
                 add(&mut self.egraph, Head::Cast, &[ty, x])
             }
+            7 => self.state(f, &axes),
             _ => self.leaf(f, &axes, None),
         })
+    }
+
+    /// A frozen state.
+    fn state(&mut self, dtype: DType, axes: &AxisSet) -> Id {
+        let number = self.egraph.analysis.opaque.len();
+        let out = axes.iter().collect();
+        let opaque = Opaque { op: Op::State(number), args: vec![], out, dtype };
+        self.egraph.analysis.opaque.push(opaque);
+        self.egraph.analysis.frozen.resize(number + 1, true);
+        add(&mut self.egraph, Head::Opaque(number as u32), &[])
     }
 
     fn variable(&mut self, sort: Sort) -> Option<Id> {
@@ -213,7 +226,8 @@ fn graph(egraph: &Egraph, sides: [Id; 2]) -> Graph {
     for (i, leaf) in egraph.analysis.opaque.iter().enumerate() {
         let ty = TensorType::new(leaf.dtype, shape(&leaf.out, &SIZES));
         let range = egraph.analysis.ranges.get(&(i as u32)).copied();
-        builder.declare_input(&format!("x{i}"), ty, range, At::Unknown);
+        builder.declare_input(&format!("x{i}"), ty.clone(), range, At::Unknown);
+        builder.declare_state(&format!("s{i}"), StateKind::Frozen, ty, At::Unknown);
     }
     let hints = HashMap::new();
     let mut lowerer = Lowerer::new(egraph, &classes, &SIZES, &hints, builder);
@@ -246,7 +260,8 @@ fn compare(egraph: &Egraph, left: Id, right: Id, strictly: bool, rng: &mut Rng) 
             Tensor::from_values(i.ty.clone(), &values)
         })
         .collect();
-    let run = run(&graph, &inputs, &[], Precision::Wide).unwrap();
+    // A leaf is an input or a state.
+    let run = run(&graph, &inputs, &inputs, Precision::Wide).unwrap();
     for (a, b) in run.outputs[0].to_f64s().into_iter().zip(run.outputs[1].to_f64s()) {
         let close =
             (a - b).abs() <= 1e-9 * a.abs().max(b.abs()).max(1.0) || a.to_bits() == b.to_bits();
@@ -287,7 +302,13 @@ fn needed(asks: Asks) -> bool {
         | Asks::Finite
         | Asks::Simplex
         | Asks::InRange => true,
-        Asks::SameAxes | Asks::Smaller | Asks::Contracts | Asks::Constant | Asks::Moderate | Asks::Wide | Asks::Frozen => false,
+        Asks::SameAxes
+        | Asks::Smaller
+        | Asks::Contracts
+        | Asks::Constant
+        | Asks::Moderate
+        | Asks::Wide
+        | Asks::Frozen => false,
     }
 }
 

@@ -102,10 +102,12 @@ fn difference_cancels(egraph: &Egraph, a: Id, b: Id) -> bool {
         egraph[id].nodes.iter().any(|n| n.head == Head::Reduce(ReduceOp::LogSumExp))
             && facts(egraph, id).high > 64.0
     };
+    let is_max = |id: Id| egraph[id].nodes.iter().any(|n| n.head == Head::Reduce(ReduceOp::Max));
     kinds.into_iter().any(both)
         || (one(fa) && beside_one(b))
         || (one(fb) && beside_one(a))
-        || (is_sum(a) && is_sum(b))
+        || (is_sum(a) && (is_sum(b) || is_max(b)))
+        || (is_max(a) && is_sum(b))
 }
 
 /// As products, powers to a known exponent may overflow.

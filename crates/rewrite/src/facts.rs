@@ -408,8 +408,13 @@ fn folded(x: &Facts, windows: &Windows, unknown: Facts) -> Facts {
 fn opaque_facts<'a>(context: &Context, number: u32, tensor: impl Fn(usize) -> &'a Facts) -> Facts {
     let opaque = &context.opaque[number as usize];
     let unknown = Facts::unknown(opaque.dtype, AxisSet::new(opaque.out.iter().copied()));
-    let range =
-        || context.ranges.get(&number).copied().unwrap_or((-largest(opaque.dtype), largest(opaque.dtype)));
+    let range = || {
+        context
+            .ranges
+            .get(&number)
+            .copied()
+            .unwrap_or((-largest(opaque.dtype), largest(opaque.dtype)))
+    };
     match &opaque.op {
         Op::Input(i) => {
             let finite = unknown.finite || context.given.get(*i).copied().unwrap_or(true);

@@ -57,7 +57,7 @@ impl Pairs {
         Pairs { pairs, tried: HashSet::new() }
     }
 
-    /// Adds the pairs that some left side matches; how many.
+    /// Adds the pairs that some left side matches; how many were new.
     pub(crate) fn extend(&mut self, egraph: &mut Egraph, forms: &Forms) -> usize {
         let mut classes: HashMap<(Form, DType), Id> = HashMap::new();
         for &id in &forms.classes {
@@ -77,11 +77,8 @@ impl Pairs {
                 None => self.terms(egraph, id, &form, &classes, &mut found),
             }
         }
-        let count = found.len();
-        for (id, op, a, b, rest) in found {
-            rest.join(egraph, id, op, a, b);
-        }
-        count
+        let join = |(id, op, a, b, rest): Found| rest.join(egraph, id, op, a, b);
+        found.into_iter().map(join).filter(|new| *new).count()
     }
 
     /// Pairs of factors.
@@ -207,8 +204,8 @@ enum Rest {
 }
 
 impl Rest {
-    /// Adds the pair, and the whole of class `id` as the pair with the rest.
-    fn join(self, egraph: &mut Egraph, id: Id, op: BinaryOp, a: Id, b: Id) {
+    /// Adds the pair, and the whole of class `id` as the pair with the rest; whether that was new.
+    fn join(self, egraph: &mut Egraph, id: Id, op: BinaryOp, a: Id, b: Id) -> bool {
         let pair = elementwise(egraph, Head::Binary(op), &[a, b]);
         let binary = |egraph: &mut Egraph, op: BinaryOp, x: Id, y: Id| {
             elementwise(egraph, Head::Binary(op), &[x, y])
@@ -252,9 +249,7 @@ impl Rest {
         };
         let axes = facts(egraph, id).axes.clone();
         let whole = expand_to(egraph, whole, &axes);
-        if facts(egraph, whole).axes == axes {
-            egraph.union(id, whole);
-        }
+        facts(egraph, whole).axes == axes && egraph.union(id, whole)
     }
 }
 

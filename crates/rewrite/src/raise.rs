@@ -8,7 +8,7 @@ use crate::interval::dtype_bounds;
 use crate::language::{Head, Opaque, Term};
 use crate::rational::Rational;
 use egg::Id;
-use eggrad_ir::{DType, Graph, MarkOp, MoveOp, Node, NodeId, Op, StateKind};
+use eggrad_ir::{DType, Graph, MarkOp, MoveOp, Node, NodeId, Op, StateDecl, StateKind};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -29,12 +29,18 @@ impl Raised {
     }
 }
 
+/// Whether a state is the same in every run until it is loaded again.
+fn is_frozen(state: &StateDecl) -> bool {
+    state.kind == StateKind::Frozen && state.write.is_none()
+}
+
 /// Raises `graph`, which holds no `grad`, and whose inputs are finite unless `given` says otherwise.
 pub(crate) fn raise(graph: &Graph, given: &[bool], domains: &Arc<Domains>) -> Raised {
     let naming = name_axes(graph);
     let context = Context {
         sizes: naming.sizes.clone(),
         given: given.to_vec(),
+        frozen: graph.states().iter().map(is_frozen).collect(),
         domains: domains.clone(),
         log: Some(vec![]),
         ..Context::default()
