@@ -171,14 +171,19 @@ fn binary_danger(
 
 /// Whether a sum of elements that all fit can be too large for its type.
 pub(crate) fn overflows(egraph: &Egraph, term: &Term) -> bool {
-    let (Head::Reduce(ReduceOp::Sum), [over, x]) = (&term.head, &term.args[..]) else {
-        return false;
+    let reach = |id: Id| {
+        let known = facts(egraph, id);
+        known.low.abs().max(known.high.abs()).min(largest(known.dtype))
     };
-    let n = crate::build::axes(egraph, *over).elements(&egraph.analysis.sizes);
-    let known = facts(egraph, *x);
+    let term_reach = match &term.head {
+        Head::Reduce(ReduceOp::Sum) => reach(term.args[1]),
+        Head::Dot => reach(term.args[1]) * reach(term.args[2]),
+        _ => return false,
+    };
+    let n = crate::build::axes(egraph, term.args[0]).elements(&egraph.analysis.sizes);
+    let known = facts(egraph, term.args[1]);
     let most = largest(known.dtype);
-    let reach = known.low.abs().max(known.high.abs()).min(most);
-    known.dtype.is_float() && reach * n > most
+    known.dtype.is_float() && term_reach.min(most) * n > most
 }
 
 /// The danger of computing the value of `class` by `term`.
