@@ -143,10 +143,13 @@ pub(crate) fn saturate(
             }
         }
         egraph.rebuild();
-        let forms = Forms::of(egraph);
-        changed |= unite(egraph, &forms) > 0;
+        let mut forms = Forms::of(egraph);
+        let united = unite(egraph, &forms) > 0;
         egraph.rebuild();
-        let forms = Forms::of(egraph);
+        if united {
+            changed = true;
+            forms = Forms::of(egraph);
+        }
         changed |= pairs.extend(egraph, &forms) > 0;
         egraph.rebuild();
         if !changed && size == (egraph.total_size(), egraph.number_of_classes()) {
