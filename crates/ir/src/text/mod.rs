@@ -27,6 +27,7 @@ mod syntax;
 
 pub(crate) use attributes::attributes;
 pub use expression::expression;
+pub(crate) use print::Functions;
 
 /// Version in the first line.
 const VERSION: &str = "2";
