@@ -18,8 +18,6 @@ mod function;
 mod graph;
 mod infer;
 mod make;
-mod old_parse;
-mod old_text;
 pub mod op;
 mod parts;
 mod text;

@@ -133,11 +133,11 @@ fn random_graph(draws: &[u16]) -> Graph {
 fn check(text: &str) -> Result<(), TestCaseError> {
     match text.parse::<Graph>() {
         Ok(graph) => {
-            let printed = graph.text();
+            let printed = graph.to_string();
             let again: Graph = printed.parse().map_err(|e| {
                 TestCaseError::fail(format!("not read again: {e}\n{printed}\nfrom\n{text}"))
             })?;
-            prop_assert_eq!(again.text(), printed);
+            prop_assert_eq!(again.to_string(), printed);
             prop_assert!(again == graph);
         }
         Err(errors) => {
@@ -207,10 +207,10 @@ proptest! {
     #[test]
     fn graphs_are_read_as_they_were(draws in proptest::collection::vec(any::<u16>(), 4..200)) {
         let graph = random_graph(&draws);
-        let printed = graph.text();
+        let printed = graph.to_string();
         let again: Graph = printed.parse().map_err(|e| TestCaseError::fail(format!("{e}\n{printed}")))?;
-        prop_assert!(again == graph, "another graph:\n{}\nprints\n{}", printed, again.text());
-        prop_assert_eq!(again.text(), printed);
+        prop_assert!(again == graph, "another graph:\n{}\nprints\n{}", printed, again.to_string());
+        prop_assert_eq!(again.to_string(), printed);
     }
 
     #[test]
@@ -278,7 +278,7 @@ fn nesting_is_bounded() {
         let long = format!("graph 2\nin x: f32[]\nout y = x{}\n", " + x".repeat(100_000));
         let graph: Graph = long.parse().expect("a valid text");
         assert_eq!(graph.computing_nodes(), 100_000);
-        assert!(graph.text().parse::<Graph>().expect("parses") == graph);
+        assert!(graph.to_string().parse::<Graph>().expect("parses") == graph);
     };
     let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(deep);
     thread.expect("a thread").join().expect("no overflow");

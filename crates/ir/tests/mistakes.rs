@@ -127,7 +127,7 @@ fn refused(name: &str, text: &str, line: u32) -> Result<String, TestCaseError> {
 fn the_text_is_valid() {
     let text = valid();
     let graph: Graph = text.parse().unwrap_or_else(|e| panic!("{e}"));
-    assert!(graph.text().parse::<Graph>().expect("parses") == graph);
+    assert!(graph.to_string().parse::<Graph>().expect("parses") == graph);
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn the_page_shows_valid_texts() {
     assert!(texts.len() >= 3);
     for text in texts {
         let graph: Graph = text.parse().unwrap_or_else(|e| panic!("{e}\n{text}"));
-        let printed = graph.text();
+        let printed = graph.to_string();
         assert!(printed.parse::<Graph>().expect("parses") == graph, "{printed}");
     }
 }

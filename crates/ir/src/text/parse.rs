@@ -24,9 +24,6 @@ impl FromStr for Graph {
     type Err = TypeErrors;
 
     fn from_str(text: &str) -> Result<Graph, TypeErrors> {
-        if text.trim_start().starts_with("graph 1") {
-            return Graph::old_from_str(text);
-        }
         let mut parser = Parser {
             text,
             errors: vec![],

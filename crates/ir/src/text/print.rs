@@ -13,15 +13,9 @@ use std::collections::{HashMap, HashSet};
 use std::fmt::{self, Write};
 use std::sync::Arc;
 
-impl Graph {
-    /// The text form.
-    pub fn text(&self) -> String {
-        let mut text = String::new();
-        let _ = self.write_text(&mut text);
-        text
-    }
-
-    fn write_text(&self, f: &mut String) -> fmt::Result {
+/// The text form.
+impl fmt::Display for Graph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "graph {VERSION}")?;
         let mut functions = Functions::default();
         functions.collect(self);
