@@ -87,8 +87,10 @@ fn computed_values_are_variables_of_their_own() {
     let graph = resolve(parse(AT_VALUES), &mut prepare).unwrap();
     assert_eq!(
         seen.unwrap(),
-        parse("graph 2\nin x: f64[]\nin w0: f64[]\nin w1: f64[]\n%3 = neg(x)\n%4 = neg(w0)\n%5 = mul(w1, x)\n\
-         %6 = exp(%5)\n%7 = add(%6, w1)\nout y0 = %7\nout w0 = %3\nout w1 = %4\n")
+        parse(
+            "graph 2\nin x: f64[]\nin w0: f64[]\nin w1: f64[]\n%3 = neg(x)\n%4 = neg(w0)\n%5 = mul(w1, x)\n\
+         %6 = exp(%5)\n%7 = add(%6, w1)\nout y0 = %7\nout w0 = %3\nout w1 = %4\n"
+        )
     );
     check_at_values(&graph);
 }
@@ -145,13 +147,13 @@ fn parameters_without_gradient_are_reported() {
     };
     check(
         "%8 = exp(x)",
-        "parameter `w` gets no gradient: the loss does not depend on it\n  declared at line 3, column 1\n  \
-         gradient asked at line 5, column 1\nhelp: use it in the loss, or declare it frozen",
+        "parameter `w` gets no gradient: the loss does not depend on it\n  declared at line 3, column 7\n  \
+         gradient asked at line 5, column 6\nhelp: use it in the loss, or declare it frozen",
     );
     check(
         "%3 = exp(w)\n%4 = stop_gradient(%3)\n%8 = mul(%4, x)",
-        "parameter `w` gets no gradient: its way to the loss ends at `stop_gradient` at line 5, column 1\n  \
-         declared at line 3, column 1\n  gradient asked at line 7, column 1\n\
+        "parameter `w` gets no gradient: its way to the loss ends at `stop_gradient` at line 5, column 6\n  \
+         declared at line 3, column 7\n  gradient asked at line 7, column 6\n\
          help: take the op out of its way, or declare it frozen",
     );
     let ends = |body: &str| {
@@ -221,9 +223,11 @@ fn only_paths_to_the_asked_leaves_are_differentiated() {
     // No gradient towards the targets: neither log_softmax nor anything else of theirs.
     assert_eq!(
         resolved(graph),
-        parse("graph 2\nin z: f32[4]\nin t: f32[4]\n%2 = const(type=f32, value=1.0)\n\
+        parse(
+            "graph 2\nin z: f32[4]\nin t: f32[4]\n%2 = const(type=f32, value=1.0)\n\
          %3 = cross_entropy_residual(z, t, axes=[0])\n%4 = broadcast(%2, shape=[4], axes=[])\n%5 = mul(%4, %3)\n\
-         out g = %5\n")
+         out g = %5\n"
+        )
     );
 }
 

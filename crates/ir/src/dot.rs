@@ -105,7 +105,8 @@ impl<'g> Drawing<'g> {
 
     fn draw(mut self, text: &mut String, clusters: &[Cluster]) {
         let (graph, prefix, indent) = (self.graph, self.prefix, self.indent);
-        let shown = |this: &Self, id: NodeId| !this.hidden[id.index()] && this.stands[id.index()] == id;
+        let shown =
+            |this: &Self, id: NodeId| !this.hidden[id.index()] && this.stands[id.index()] == id;
         let mut drawn: Vec<bool> = graph.ids().map(|id| !shown(&self, id)).collect();
         for cluster in clusters {
             self.open(text, &cluster.label, indent);
@@ -201,7 +202,8 @@ impl<'g> Drawing<'g> {
             }
         };
         let (prefix, label) = (self.prefix, quote(&label));
-        let _ = writeln!(text, "{indent}{prefix}n{} [label={label}, fillcolor=\"{colour}\"];", id.0);
+        let _ =
+            writeln!(text, "{indent}{prefix}n{} [label={label}, fillcolor=\"{colour}\"];", id.0);
     }
 
     /// What a node reads, and dashed, what it applies.

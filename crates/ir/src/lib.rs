@@ -35,6 +35,6 @@ pub use op::{
     Scan, SoftmaxOp, TensorData, UnaryOp, Windows,
 };
 pub use parts::{Part, parts};
-pub use text::expression;
+pub use text::{Variable, expression};
 pub use types::{At, DType, Literal, Shape, TensorType};
 pub use verify::{is_name, verify};

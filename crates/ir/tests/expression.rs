@@ -27,7 +27,7 @@ fn graph(text: &str) -> Result<Graph, TypeErrors> {
 #[track_caller]
 fn same(text: &str, meant: &str) {
     let of = |text: &str| graph(text).unwrap_or_else(|e| panic!("{e}\n{text}"));
-    assert!(of(text) == of(meant), "{text} is\n{}not\n{}", of(text).to_string(), of(meant).to_string());
+    assert!(of(text) == of(meant), "{text} is\n{}not\n{}", of(text), of(meant));
     let printed = of(text).to_string();
     assert!(printed.parse::<Graph>().expect("parses") == of(text), "{printed}");
 }
@@ -140,7 +140,9 @@ fn formulas_are_written_out() {
     ] {
         same(text, meant);
     }
-    for formula in ["gelu_tanh(x)", "elu(x, 1)", "clamp(x, 0, inf)", "selu(x)", "hardswish(x)", "is_finite(x)"] {
+    for formula in
+        ["gelu_tanh(x)", "elu(x, 1)", "clamp(x, 0, inf)", "selu(x)", "hardswish(x)", "is_finite(x)"]
+    {
         graph(formula).unwrap_or_else(|e| panic!("{e}"));
     }
 }
@@ -153,7 +155,10 @@ fn wrong_expressions_say_where_and_why() {
         ("x y", "goes on with `y`\n  at line 1, column 3"),
         ("(x", "needs `)` here, not the end of the line\n  at line 1, column 3"),
         ("x < y < z", "chains comparisons\n  at line 1, column 7"),
-        ("exq(x)", "knows no op or function called `exq`\n  at line 1, column 1\nhelp: is `exp` meant?"),
+        (
+            "exq(x)",
+            "knows no op or function called `exq`\n  at line 1, column 1\nhelp: is `exp` meant?",
+        ),
         ("exp(x, y)", "`exp` takes 1 operand, not 2\n  at line 1, column 1"),
         ("u + x", "knows no value called `u`\n  at line 1, column 1"),
         ("x + a", "needs shapes that broadcast: [4] and [3, 3]\n  at line 1, column 3"),

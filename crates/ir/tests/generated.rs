@@ -24,8 +24,7 @@ fn random_graph(draws: &[u16]) -> Graph {
         nodes.push(b.declare_input(&format!("x{i}"), ty, None, At::Unknown));
     }
     let same = |b: &Builder, nodes: &[NodeId], id: NodeId, draw: &mut Draw<'_>| {
-        let fit: Vec<NodeId> =
-            nodes.iter().copied().filter(|&n| b.ty(n) == b.ty(id)).collect();
+        let fit: Vec<NodeId> = nodes.iter().copied().filter(|&n| b.ty(n) == b.ty(id)).collect();
         fit[draw.below(fit.len())]
     };
     while draw.0.len() > 0 {
@@ -38,7 +37,14 @@ fn random_graph(draws: &[u16]) -> Graph {
         let made = match draw.below(16) {
             0..=3 if float => {
                 let y = same(&b, &nodes, x, &mut draw);
-                let ops = [BinaryOp::Add, BinaryOp::Sub, BinaryOp::Mul, BinaryOp::Div, BinaryOp::Pow, BinaryOp::Maximum];
+                let ops = [
+                    BinaryOp::Add,
+                    BinaryOp::Sub,
+                    BinaryOp::Mul,
+                    BinaryOp::Div,
+                    BinaryOp::Pow,
+                    BinaryOp::Maximum,
+                ];
                 let op = ops[draw.below(ops.len())];
                 if draw.below(2) == 0 { b.binary(op, x, y) } else { b.binary(op, y, x) }
             }
@@ -65,8 +71,11 @@ fn random_graph(draws: &[u16]) -> Graph {
                 let Some(&target) = targets.get(draw.below(targets.len().max(1))) else { continue };
                 let target = Shape::from(target);
                 let lead = target.rank() - shape.rank();
-                let kept: Vec<usize> =
-                    axes.iter().copied().filter(|&i| shape.dims()[i] == target.dims()[lead + i]).collect();
+                let kept: Vec<usize> = axes
+                    .iter()
+                    .copied()
+                    .filter(|&i| shape.dims()[i] == target.dims()[lead + i])
+                    .collect();
                 let dense: Shape = kept.iter().map(|&i| shape.dims()[i]).collect();
                 let base = b.reshape(x, dense);
                 b.spread(base, target, kept.into_iter().map(|i| lead + i).collect())
@@ -97,7 +106,9 @@ fn random_graph(draws: &[u16]) -> Graph {
                         let fit: Vec<NodeId> = nodes
                             .iter()
                             .copied()
-                            .filter(|&n| b.ty(n).dtype == DType::F64 && b.ty(n).shape == b.ty(c).shape)
+                            .filter(|&n| {
+                                b.ty(n).dtype == DType::F64 && b.ty(n).shape == b.ty(c).shape
+                            })
                             .collect();
                         let Some(&y) = fit.get(draw.below(fit.len().max(1))) else { continue };
                         let other = b.full_like(y, 0.5);
@@ -195,10 +206,68 @@ out q = not (x == 1 or x != 2 and true)
 ];
 
 const WORDS: [&str; 62] = [
-    "graph 2\n", "\n", "in ", "param ", "slot ", "fn ", "out ", "write ", "guard ", "x", "y", "w", "%1", "%2", " = ",
-    ": ", "f32", "i32", "bool", "[", "]", "(", ")", "{", "}", ",", "+", "-", "*", "/", "^", "**", "@", "<", ">=", "==",
-    "|", "not ", " and ", " or ", "2", "0.5", "1e-3", "inf", "nan", "true", "exp(", "sum(", "axes=[0]", "shape=[2]",
-    "type=f32", "softmax(x)", "where(", "grad(", "call(", "scan(", "cond(", "mean(", "`", ";", "result=1", "f",
+    "graph 2\n",
+    "\n",
+    "in ",
+    "param ",
+    "slot ",
+    "fn ",
+    "out ",
+    "write ",
+    "guard ",
+    "x",
+    "y",
+    "w",
+    "%1",
+    "%2",
+    " = ",
+    ": ",
+    "f32",
+    "i32",
+    "bool",
+    "[",
+    "]",
+    "(",
+    ")",
+    "{",
+    "}",
+    ",",
+    "+",
+    "-",
+    "*",
+    "/",
+    "^",
+    "**",
+    "@",
+    "<",
+    ">=",
+    "==",
+    "|",
+    "not ",
+    " and ",
+    " or ",
+    "2",
+    "0.5",
+    "1e-3",
+    "inf",
+    "nan",
+    "true",
+    "exp(",
+    "sum(",
+    "axes=[0]",
+    "shape=[2]",
+    "type=f32",
+    "softmax(x)",
+    "where(",
+    "grad(",
+    "call(",
+    "scan(",
+    "cond(",
+    "mean(",
+    "`",
+    ";",
+    "result=1",
+    "f",
 ];
 
 proptest! {
@@ -259,7 +328,9 @@ fn cut_texts_never_panic() {
 #[test]
 fn nesting_is_bounded() {
     let deep = || {
-        for (open, close) in [("(", ")"), ("exp(", ")"), ("-", ""), ("|", "|"), ("2^", ""), ("not ", "")] {
+        for (open, close) in
+            [("(", ")"), ("exp(", ")"), ("-", ""), ("|", "|"), ("2^", ""), ("not ", "")]
+        {
             for (count, fine) in [(190, true), (250, false), (100_000, false)] {
                 let inner = if open == "not " { "true" } else { "x" };
                 let text = format!(

@@ -312,7 +312,9 @@ fn functions_of_one_name_are_told_apart() {
     assert!(printed.contains("out y = f(f(f_2(f(x), result=0)))"), "{printed}");
     assert_eq!(printed.matches("fn ").count(), 2, "{printed}");
     // A function called as an op is called by `call`.
-    round_trip("graph 2\nfn relu(x: f32[]) {\nout y = x + 1\n}\nin x: f32[]\nout y = call(relu, relu(x))\n");
+    round_trip(
+        "graph 2\nfn relu(x: f32[]) {\nout y = x + 1\n}\nin x: f32[]\nout y = call(relu, relu(x))\n",
+    );
 }
 
 #[test]

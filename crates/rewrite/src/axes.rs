@@ -377,8 +377,9 @@ mod tests {
 
     #[test]
     fn a_product_names_three_axes() {
-        let n =
-            naming("in x: f32[4, 3]\nin w: f32[3, 2]\n%2 = dot(x, w, contract=[(1, 0)])\nout y = %2");
+        let n = naming(
+            "in x: f32[4, 3]\nin w: f32[3, 2]\n%2 = dot(x, w, contract=[(1, 0)])\nout y = %2",
+        );
         assert_eq!(n.nodes[0], [0, 1]);
         assert_eq!(n.nodes[1], [1, 2]);
         assert_eq!(n.nodes[2], [0, 2]);

@@ -41,7 +41,9 @@ fn algebra() {
         "%1 = neg(x)\n%2 = sigmoid(%1)",
     );
     check(
-        &format!("{X}{one}%n = neg(x)\n%a = exp(%n)\n%b = add(%cb, %a)\n%d = div(%cb, %b)\nout y = %d"),
+        &format!(
+            "{X}{one}%n = neg(x)\n%a = exp(%n)\n%b = add(%cb, %a)\n%d = div(%cb, %b)\nout y = %d"
+        ),
         "%1 = sigmoid(x)",
     );
     check(
@@ -164,7 +166,8 @@ fn an_unresolved_derivative_is_refused() {
 fn limits_stop_and_still_give_a_graph() {
     let mut text = String::from("graph 2\nin x: f32[4]\n%0 = exp(x)\n");
     for i in 0..200 {
-        text += &format!("%{} = neg(%{})\n%{} = exp(%{})\n", 2 * i + 1, 2 * i, 2 * i + 2, 2 * i + 1);
+        text +=
+            &format!("%{} = neg(%{})\n%{} = exp(%{})\n", 2 * i + 1, 2 * i, 2 * i + 2, 2 * i + 1);
     }
     let graph: Graph = format!("{text}out y = %400\n").parse().unwrap();
     let mut config = RewriteConfig { validate: false, ..RewriteConfig::default() };
@@ -218,7 +221,7 @@ fn graphs_over_nothing_are_left_alone() {
     let (result, report) =
         optimized("in x: f32[0, 3]\n%1 = sum(x, axes=[0])\n%2 = neg(%1)\n%3 = neg(%2)\nout y = %3");
     assert_eq!(report.stop, Stop::NotRun);
-    assert!(result.to_string().contains("neg"));
+    assert!(result.nodes().iter().any(|n| n.op.name() == "neg"), "{result}");
 }
 
 #[test]
@@ -232,6 +235,7 @@ fn reshapes_that_do_not_line_up_stay() {
 #[test]
 fn masks_of_infinity_do_not_cancel() {
     let mask = "%c = const(type=f32, value=-inf)\n%cb = broadcast(%c, shape=[4, 3], axes=[])\n";
-    let (result, _) = optimized(&format!("{X}{mask}%a = add(x, %cb)\n%b = sub(%a, %cb)\nout y = %b"));
-    assert!(result.to_string().contains("sub"), "{result}");
+    let (result, _) =
+        optimized(&format!("{X}{mask}%a = add(x, %cb)\n%b = sub(%a, %cb)\nout y = %b"));
+    assert!(result.nodes().iter().any(|n| n.op.name() == "sub"), "{result}");
 }

@@ -54,9 +54,13 @@ fn powers_to_known_exponents_need_no_logarithm() {
 #[test]
 fn tails_of_the_error_function_stay() {
     let one = number("1.0");
-    let report = check(&format!("{X}{one}%a = erf(x)\n%b = sub(%c, %a)\nout y = %b"), "%1 = erfc(x)");
+    let report =
+        check(&format!("{X}{one}%a = erf(x)\n%b = sub(%c, %a)\nout y = %b"), "%1 = erfc(x)");
     assert_eq!((report.danger_before, report.danger_after), (1, 0));
-    check(&format!("{X}{one}%a = erf(x)\n%b = add(%a, %c)\nout y = %b"), "%1 = neg(x)\n%2 = erfc(%1)");
+    check(
+        &format!("{X}{one}%a = erf(x)\n%b = add(%a, %c)\nout y = %b"),
+        "%1 = neg(x)\n%2 = erfc(%1)",
+    );
     check(&format!("{X}{one}%a = erfc(x)\n%b = sub(%c, %a)\nout y = %b"), "%1 = erf(x)");
     let log = "%d = log(%b)\nout y = %d";
     check(&format!("{X}{one}%a = erf(x)\n%b = sub(%c, %a)\n{log}"), "%1 = log_erfc(x)");
@@ -88,7 +92,8 @@ fn logarithms_of_sums_of_exponentials_do_not_overflow() {
     }
     let one = number("1.0");
     let complement = format!("%e = exp(x)\n{one}%d = sub(%c, %e)\n%l = log(%d)\nout y = %l");
-    let report = check(&format!("in x: f32[3], range -9 to -0.5\n{complement}"), "%1 = log1mexp(x)");
+    let report =
+        check(&format!("in x: f32[3], range -9 to -0.5\n{complement}"), "%1 = log1mexp(x)");
     assert_eq!(report.danger_after, 0);
     let report = check(&format!("{X}{complement}"), "%1 = log1mexp(x)");
     assert!(report.danger_after <= report.danger_before && report.danger_after > 0);
@@ -115,7 +120,10 @@ fn trigonometry() {
         &format!("{X}{squares}%f = sub(%d, %e)\nout y = %f"),
         "%1 = sin(x)\n%2 = square(%1)\n%3 = cos(x)\n%4 = square(%3)\n%5 = sub(%2, %4)",
     );
-    check(&format!("{X}{one}{squares}%f = sub(%c, %e)\nout y = %f"), "%1 = sin(x)\n%2 = square(%1)");
+    check(
+        &format!("{X}{one}{squares}%f = sub(%c, %e)\nout y = %f"),
+        "%1 = sin(x)\n%2 = square(%1)",
+    );
     let (result, report) = optimized(&format!("{X}{one}%b = cos(x)\n%d = sub(%c, %b)\nout y = %d"));
     assert!(!result.to_string().contains("cos") && report.danger_after == 0, "{result}");
     check(&format!("{X}%n = neg(x)\n%b = cos(%n)\nout y = %b"), "%1 = cos(x)");
@@ -130,7 +138,8 @@ fn integers_are_not_rounded_again() {
 #[test]
 fn entropy_is_zero_where_a_probability_is() {
     let range = "in p: f32[3], range 0 to 1\n";
-    let report = check(&format!("{range}%a = log(p)\n%b = mul(p, %a)\nout y = %b"), "%1 = xlogy(p, p)");
+    let report =
+        check(&format!("{range}%a = log(p)\n%b = mul(p, %a)\nout y = %b"), "%1 = xlogy(p, p)");
     assert_eq!((report.danger_before, report.danger_after), (4, 0));
     check(
         &format!("{range}in t: f32[3]\n%a = log(p)\n%b = mul(t, %a)\nout y = %b"),

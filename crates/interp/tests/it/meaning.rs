@@ -115,7 +115,11 @@ fn integers_wrap_and_casts_convert_by_value() {
     );
     check("in a: f32[5]; %1 = cast(a, type=bool); out y = %1", &[floats], &[1.; 5]);
     check("in a: i32[2]; %1 = cast(a, type=u8); out y = %1", &[&[-1.0, 256.0]], &[255.0, 0.0]);
-    check("in a: bool[2]; %1 = not(a); %2 = cast(%1, type=f64); out y = %2", &[&[1., 0.]], &[0., 1.]);
+    check(
+        "in a: bool[2]; %1 = not(a); %2 = cast(%1, type=f64); out y = %2",
+        &[&[1., 0.]],
+        &[0., 1.],
+    );
     // 2^53 + 1 is exact as i64, and rounds once on its way to f32.
     let graph: Graph =
         "graph 2\nin a: i64[1]\n%1 = add(a, a)\n%2 = cast(a, type=f32)\nout y = %1\nout z = %2\n"
@@ -156,7 +160,11 @@ fn leaves_and_moves() {
         &[&[1., 0.], &[1., NAN], &[NAN, 2.]],
         &[1., 2.],
     );
-    check("in x: f32[2]; %1 = keep(x); %2 = stop_gradient(%1); out y = %2", &[&[1., 2.]], &[1., 2.]);
+    check(
+        "in x: f32[2]; %1 = keep(x); %2 = stop_gradient(%1); out y = %2",
+        &[&[1., 2.]],
+        &[1., 2.],
+    );
 }
 
 #[test]

@@ -41,11 +41,11 @@ fn refusals_name_what_is_wrong() {
     assert_eq!(error(&good, &[]), "the graph has 1 states, but 0 arrays were given");
     assert_eq!(
         error(&good, &[floats(3)]),
-        "`w` is declared f32[2], but the array given is f32[3] (at line 4, column 6)"
+        "`w` is declared f32[2], but the array given is f32[3] (at line 4, column 7)"
     );
     assert_eq!(
         error(&[floats(2), labels(10)], &[floats(2)]),
-        "`labels` is declared to hold 0 to 9, but element 2 is 10 (at line 3, column 6)"
+        "`labels` is declared to hold 0 to 9, but element 2 is 10 (at line 3, column 4)"
     );
     let mut lying = floats(2);
     lying.data = Data::F32(vec![1.0]);

@@ -287,7 +287,9 @@ impl<'g> Writer<'g> {
                 _ if self.lined[id.index()] => atom(format!("%{}", id.0)),
                 _ => {
                     let form = plain(&node.op, vec![]);
-                    let Style::Call(name, attributes) = &form.style else { return atom(String::new()) };
+                    let Style::Call(name, attributes) = &form.style else {
+                        return atom(String::new());
+                    };
                     atom(call(name, vec![], attributes))
                 }
             };
@@ -318,11 +320,7 @@ pub(super) fn reference(graph: &Graph, id: NodeId) -> String {
     }
 }
 
-fn call(
-    name: &str,
-    mut arguments: Vec<String>,
-    attributes: &[(&'static str, Attr)],
-) -> String {
+fn call(name: &str, mut arguments: Vec<String>, attributes: &[(&'static str, Attr)]) -> String {
     arguments.extend(attributes.iter().map(|(key, value)| format!("{key}={value}")));
     format!("{name}({})", arguments.join(", "))
 }

@@ -1,9 +1,8 @@
 //! Prints graphs: functions before their users, then declarations, lines and results.
 
 use super::VERSION;
-use super::attributes::float;
+use super::attributes::{attributes, float};
 use super::calls::is_built_in;
-use super::form::{Style, plain};
 use super::inline::{Writer, reference};
 use super::lex::quoted;
 use crate::function::Function;
@@ -35,7 +34,8 @@ impl fmt::Display for Graph {
                     if let Some(input) = self.inputs().get(i) {
                         let _ = write!(writer.text, "in {}: {}", quoted(&input.name), input.ty);
                         if let Some((low, high)) = input.range {
-                            let _ = write!(writer.text, ", range {} to {}", bound(low), bound(high));
+                            let _ =
+                                write!(writer.text, ", range {} to {}", bound(low), bound(high));
                         }
                         writer.text.push('\n');
                     }
@@ -172,15 +172,14 @@ impl Graph {
         reference(self, id)
     }
 
-    /// A node by its op, its operands and its attributes, with nothing written inside.
+    /// A node by its op, its operands and all of its attributes, with nothing written inside.
     pub fn expression(&self, id: NodeId) -> String {
         let node = self.node(id);
         let mut words: Vec<String> = node.op.functions().iter().map(|f| quoted(f.name())).collect();
         words.extend(node.inputs.iter().map(|&i| reference(self, i)));
-        if let Style::Call(_, attributes) = plain(&node.op, vec![]).style {
-            let attributes = attributes.iter().filter(|(key, _)| !matches!(*key, "fn" | "then" | "else"));
-            words.extend(attributes.map(|(key, value)| format!("{key}={value}")));
-        }
+        let attributes = attributes(&node.op).into_iter();
+        let attributes = attributes.filter(|(key, _)| !matches!(*key, "fn" | "then" | "else"));
+        words.extend(attributes.map(|(key, value)| format!("{key}={value}")));
         format!("{}({})", node.op.name(), words.join(", "))
     }
 }
