@@ -14,7 +14,7 @@ fn check(
     forward: &[(&str, f64)],
     backward: &[(&str, f64)],
 ) {
-    let mut text = String::from("graph 1\n");
+    let mut text = String::from("graph 2\n");
     values.iter().for_each(|(name, _)| text.push_str(&format!("in {name}: f64[]\n")));
     body.iter().for_each(|(name, op)| text.push_str(&format!("%{name} = {op}\n")));
     let reference = |name: &str| match values.iter().any(|v| v.0 == name) {
@@ -22,7 +22,7 @@ fn check(
         false => format!("%{name}"),
     };
     for (name, _) in backward {
-        text.push_str(&format!("%d{name} = grad %{j} {}\n", reference(name)));
+        text.push_str(&format!("%d{name} = grad(%{j}, {})\n", reference(name)));
     }
     forward.iter().for_each(|(name, _)| text.push_str(&format!("out {name} = %{name}\n")));
     backward.iter().for_each(|(name, _)| text.push_str(&format!("out d{name} = %d{name}\n")));
@@ -44,12 +44,12 @@ fn one_neuron_with_squared_error() {
     check(
         &[("x", -2.0), ("y", 2.0), ("w", 2.0), ("b", 8.0)],
         &[
-            ("c", "mul w x"),
-            ("a", "add %c b"),
-            ("d", "sub %a y"),
-            ("two", "const, type f64, value 2"),
-            ("square", "square %d"),
-            ("J", "div %square %two"),
+            ("c", "mul(w, x)"),
+            ("a", "add(%c, b)"),
+            ("d", "sub(%a, y)"),
+            ("two", "const(type=f64, value=2)"),
+            ("square", "square(%d)"),
+            ("J", "div(%square, %two)"),
         ],
         "J",
         &[("c", -4.0), ("a", 4.0), ("d", 2.0), ("J", 2.0)],
@@ -58,16 +58,16 @@ fn one_neuron_with_squared_error() {
 }
 
 const TWO_LAYERS: &[(&str, &str)] = &[
-    ("t1", "mul w1 x"),
-    ("z1", "add %t1 b1"),
-    ("a1", "relu %z1"),
-    ("t2", "mul w2 %a1"),
-    ("z2", "add %t2 b2"),
-    ("a2", "relu %z2"),
-    ("two", "const, type f64, value 2"),
-    ("e", "sub %a2 y"),
-    ("square", "square %e"),
-    ("J", "div %square %two"),
+    ("t1", "mul(w1, x)"),
+    ("z1", "add(%t1, b1)"),
+    ("a1", "relu(%z1)"),
+    ("t2", "mul(w2, %a1)"),
+    ("z2", "add(%t2, b2)"),
+    ("a2", "relu(%z2)"),
+    ("two", "const(type=f64, value=2)"),
+    ("e", "sub(%a2, y)"),
+    ("square", "square(%e)"),
+    ("J", "div(%square, %two)"),
 ];
 
 #[test]

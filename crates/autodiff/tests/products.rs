@@ -56,9 +56,8 @@ fn gradient_and_hessian_are_exact() {
 /// The third derivative of a product of three is one, whatever is zero.
 #[test]
 fn third_derivative() {
-    let text = "graph 1\nin x: f64[3]\n%1 = prod x, axes [0]\n%2 = grad %1 x\n%3 = slice %2, start [0], step [1], \
-                sizes [1]\n%4 = reshape %3, shape []\n%5 = grad %4 x\n%6 = slice %5, start [1], step [1], sizes [1]\n\
-                %7 = reshape %6, shape []\n%8 = grad %7 x\nout d = %8\n";
+    let text = "graph 2\nin x: f64[3]\n%1 = prod(x, axes=[0])\n%2 = grad(%1, x)\n%3 = slice(%2, start=[0], step=[1], sizes=[1])\n%4 = reshape(%3, shape=[])\n%5 = grad(%4, x)\n%6 = slice(%5, start=[1], step=[1], sizes=[1])\n\
+                %7 = reshape(%6, shape=[])\n%8 = grad(%7, x)\nout d = %8\n";
     let graph = resolved(text.parse().unwrap());
     for x in [[0.0, 0.0, 0.0], [1.0, 0.0, 2.0], [3.0, 4.0, 5.0]] {
         assert_eq!(values(&graph, &x), [[0.0, 0.0, 1.0]]);

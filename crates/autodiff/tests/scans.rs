@@ -481,7 +481,7 @@ fn grads_inside_bodies() {
 
 #[test]
 fn breaks_inside_are_named() {
-    let text = "graph 1\nin a: f64[]\nin h: f64[]\n%2 = floor a\n%3 = add %2 h\nout h = %3\n";
+    let text = "graph 2\nin a: f64[]\nin h: f64[]\n%2 = floor(a)\n%3 = add(%2, h)\nout h = %3\n";
     let body = Arc::new(Function::new("step", text.parse().unwrap()).unwrap());
     // A parameter as a constant of a scan: the operands are the carried `a`, handed on as `h`, and the constant.
     let mut b = Builder::new();

@@ -46,7 +46,7 @@ pub fn compile(written: &Graph, options: &Options) -> Result<(Executable, Graph,
 
     let mut report = stages.report;
     report.nodes_after = optimised.computing_nodes();
-    report.kernels = plan.kernels.len();
+    report.kernels = plan.kernel_count();
     report.arena_bytes = plan.arena_bytes;
     report.code_bytes = executable.code_bytes();
     Ok((executable, optimised, report))

@@ -18,15 +18,14 @@ mod function;
 mod graph;
 mod infer;
 mod make;
-mod old_parse;
-mod old_text;
 pub mod op;
+mod parts;
 mod text;
 mod types;
 mod verify;
 
 pub use apply::{inline, map_functions, rebuild};
-pub use dot::{Cluster, Part, parts, to_dot};
+pub use dot::{Cluster, to_dot};
 pub use error::{Operand, TypeError, TypeErrors};
 pub use function::{Function, MAX_DEPTH};
 pub use graph::{Builder, Graph, InputDecl, Layer, Node, NodeId, Output, StateDecl, StateKind};
@@ -35,6 +34,7 @@ pub use op::{
     BinaryOp, CompareOp, CrossEntropyOp, Domain, DotAxes, MarkOp, MoveOp, Op, Reads, ReduceOp,
     Scan, SoftmaxOp, TensorData, UnaryOp, Windows,
 };
-pub use text::expression;
+pub use parts::{Part, parts};
+pub use text::{Variable, expression};
 pub use types::{At, DType, Literal, Shape, TensorType};
 pub use verify::{is_name, verify};

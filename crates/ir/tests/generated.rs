@@ -24,8 +24,7 @@ fn random_graph(draws: &[u16]) -> Graph {
         nodes.push(b.declare_input(&format!("x{i}"), ty, None, At::Unknown));
     }
     let same = |b: &Builder, nodes: &[NodeId], id: NodeId, draw: &mut Draw<'_>| {
-        let fit: Vec<NodeId> =
-            nodes.iter().copied().filter(|&n| b.ty(n) == b.ty(id)).collect();
+        let fit: Vec<NodeId> = nodes.iter().copied().filter(|&n| b.ty(n) == b.ty(id)).collect();
         fit[draw.below(fit.len())]
     };
     while draw.0.len() > 0 {
@@ -38,7 +37,14 @@ fn random_graph(draws: &[u16]) -> Graph {
         let made = match draw.below(16) {
             0..=3 if float => {
                 let y = same(&b, &nodes, x, &mut draw);
-                let ops = [BinaryOp::Add, BinaryOp::Sub, BinaryOp::Mul, BinaryOp::Div, BinaryOp::Pow, BinaryOp::Maximum];
+                let ops = [
+                    BinaryOp::Add,
+                    BinaryOp::Sub,
+                    BinaryOp::Mul,
+                    BinaryOp::Div,
+                    BinaryOp::Pow,
+                    BinaryOp::Maximum,
+                ];
                 let op = ops[draw.below(ops.len())];
                 if draw.below(2) == 0 { b.binary(op, x, y) } else { b.binary(op, y, x) }
             }
@@ -65,8 +71,11 @@ fn random_graph(draws: &[u16]) -> Graph {
                 let Some(&target) = targets.get(draw.below(targets.len().max(1))) else { continue };
                 let target = Shape::from(target);
                 let lead = target.rank() - shape.rank();
-                let kept: Vec<usize> =
-                    axes.iter().copied().filter(|&i| shape.dims()[i] == target.dims()[lead + i]).collect();
+                let kept: Vec<usize> = axes
+                    .iter()
+                    .copied()
+                    .filter(|&i| shape.dims()[i] == target.dims()[lead + i])
+                    .collect();
                 let dense: Shape = kept.iter().map(|&i| shape.dims()[i]).collect();
                 let base = b.reshape(x, dense);
                 b.spread(base, target, kept.into_iter().map(|i| lead + i).collect())
@@ -97,7 +106,9 @@ fn random_graph(draws: &[u16]) -> Graph {
                         let fit: Vec<NodeId> = nodes
                             .iter()
                             .copied()
-                            .filter(|&n| b.ty(n).dtype == DType::F64 && b.ty(n).shape == b.ty(c).shape)
+                            .filter(|&n| {
+                                b.ty(n).dtype == DType::F64 && b.ty(n).shape == b.ty(c).shape
+                            })
                             .collect();
                         let Some(&y) = fit.get(draw.below(fit.len().max(1))) else { continue };
                         let other = b.full_like(y, 0.5);
@@ -133,11 +144,11 @@ fn random_graph(draws: &[u16]) -> Graph {
 fn check(text: &str) -> Result<(), TestCaseError> {
     match text.parse::<Graph>() {
         Ok(graph) => {
-            let printed = graph.text();
+            let printed = graph.to_string();
             let again: Graph = printed.parse().map_err(|e| {
                 TestCaseError::fail(format!("not read again: {e}\n{printed}\nfrom\n{text}"))
             })?;
-            prop_assert_eq!(again.text(), printed);
+            prop_assert_eq!(again.to_string(), printed);
             prop_assert!(again == graph);
         }
         Err(errors) => {
@@ -195,10 +206,68 @@ out q = not (x == 1 or x != 2 and true)
 ];
 
 const WORDS: [&str; 62] = [
-    "graph 2\n", "\n", "in ", "param ", "slot ", "fn ", "out ", "write ", "guard ", "x", "y", "w", "%1", "%2", " = ",
-    ": ", "f32", "i32", "bool", "[", "]", "(", ")", "{", "}", ",", "+", "-", "*", "/", "^", "**", "@", "<", ">=", "==",
-    "|", "not ", " and ", " or ", "2", "0.5", "1e-3", "inf", "nan", "true", "exp(", "sum(", "axes=[0]", "shape=[2]",
-    "type=f32", "softmax(x)", "where(", "grad(", "call(", "scan(", "cond(", "mean(", "`", ";", "result=1", "f",
+    "graph 2\n",
+    "\n",
+    "in ",
+    "param ",
+    "slot ",
+    "fn ",
+    "out ",
+    "write ",
+    "guard ",
+    "x",
+    "y",
+    "w",
+    "%1",
+    "%2",
+    " = ",
+    ": ",
+    "f32",
+    "i32",
+    "bool",
+    "[",
+    "]",
+    "(",
+    ")",
+    "{",
+    "}",
+    ",",
+    "+",
+    "-",
+    "*",
+    "/",
+    "^",
+    "**",
+    "@",
+    "<",
+    ">=",
+    "==",
+    "|",
+    "not ",
+    " and ",
+    " or ",
+    "2",
+    "0.5",
+    "1e-3",
+    "inf",
+    "nan",
+    "true",
+    "exp(",
+    "sum(",
+    "axes=[0]",
+    "shape=[2]",
+    "type=f32",
+    "softmax(x)",
+    "where(",
+    "grad(",
+    "call(",
+    "scan(",
+    "cond(",
+    "mean(",
+    "`",
+    ";",
+    "result=1",
+    "f",
 ];
 
 proptest! {
@@ -207,10 +276,10 @@ proptest! {
     #[test]
     fn graphs_are_read_as_they_were(draws in proptest::collection::vec(any::<u16>(), 4..200)) {
         let graph = random_graph(&draws);
-        let printed = graph.text();
+        let printed = graph.to_string();
         let again: Graph = printed.parse().map_err(|e| TestCaseError::fail(format!("{e}\n{printed}")))?;
-        prop_assert!(again == graph, "another graph:\n{}\nprints\n{}", printed, again.text());
-        prop_assert_eq!(again.text(), printed);
+        prop_assert!(again == graph, "another graph:\n{}\nprints\n{}", printed, again.to_string());
+        prop_assert_eq!(again.to_string(), printed);
     }
 
     #[test]
@@ -259,7 +328,9 @@ fn cut_texts_never_panic() {
 #[test]
 fn nesting_is_bounded() {
     let deep = || {
-        for (open, close) in [("(", ")"), ("exp(", ")"), ("-", ""), ("|", "|"), ("2^", ""), ("not ", "")] {
+        for (open, close) in
+            [("(", ")"), ("exp(", ")"), ("-", ""), ("|", "|"), ("2^", ""), ("not ", "")]
+        {
             for (count, fine) in [(190, true), (250, false), (100_000, false)] {
                 let inner = if open == "not " { "true" } else { "x" };
                 let text = format!(
@@ -278,7 +349,7 @@ fn nesting_is_bounded() {
         let long = format!("graph 2\nin x: f32[]\nout y = x{}\n", " + x".repeat(100_000));
         let graph: Graph = long.parse().expect("a valid text");
         assert_eq!(graph.computing_nodes(), 100_000);
-        assert!(graph.text().parse::<Graph>().expect("parses") == graph);
+        assert!(graph.to_string().parse::<Graph>().expect("parses") == graph);
     };
     let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(deep);
     thread.expect("a thread").join().expect("no overflow");

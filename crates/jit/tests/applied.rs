@@ -101,7 +101,8 @@ fn scan(
 /// Overlapping, tiling, with gaps, dilated; along the first, middle and last axes.
 #[test]
 fn windows_and_folds() {
-    let geometries: [(&[usize], &[usize], [&[usize]; 3]); 6] = [
+    type Sizes = &'static [usize];
+    let geometries: [(Sizes, Sizes, [Sizes; 3]); 6] = [
         (&[37], &[0], [&[3], &[1], &[2]]),
         (&[2, 11, 9, 7], &[1, 2], [&[3, 2], &[2, 1], &[1, 3]]),
         (&[2, 3, 11, 9], &[2, 3], [&[3, 3], &[1, 2], &[1, 1]]),

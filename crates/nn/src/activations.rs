@@ -13,6 +13,12 @@ impl<'g> Tensor<'g> {
         self * self.sigmoid()
     }
 
+    /// [`Tensor::silu`] by its other name.
+    #[track_caller]
+    pub fn swish(self) -> Tensor<'g> {
+        self.silu()
+    }
+
     /// `x · Φ(x)` with the normal distribution function `Φ`, by `erf`.
     ///
     /// # Source

@@ -46,6 +46,28 @@ impl<'g> Tensor<'g> {
         self.batched_matmul(other, &ta, &tb, at)
     }
 
+    /// Sum of products over paired axes: `contract` pairs of an axis of `self` and one of `other` are summed over,
+    /// `batch` pairs stay.
+    ///
+    /// # Shapes
+    /// `[batch.., rest of self.., rest of other..]`, each in the order of its operand
+    #[track_caller]
+    pub fn dot(
+        self,
+        other: Tensor<'g>,
+        batch: &[(usize, usize)],
+        contract: &[(usize, usize)],
+    ) -> Tensor<'g> {
+        let at = At::here();
+        match (self.id, self.graph.own("dot", other, at)) {
+            (Some(a), Some(b)) => {
+                let axes = DotAxes { batch: batch.to_vec(), contract: contract.to_vec() };
+                self.graph.push(Op::Dot(axes), &[a, b], at)
+            }
+            _ => self.graph.poison(),
+        }
+    }
+
     fn batched_matmul(
         self,
         other: Tensor<'g>,

@@ -372,13 +372,14 @@ mod tests {
     use super::*;
 
     fn naming(text: &str) -> Naming {
-        name_axes(&format!("graph 1\n{text}").parse().unwrap())
+        name_axes(&format!("graph 2\n{text}").parse().unwrap())
     }
 
     #[test]
     fn a_product_names_three_axes() {
-        let n =
-            naming("in x: f32[4, 3]\nin w: f32[3, 2]\n%2 = dot x w, contract [1] [0]\nout y = %2");
+        let n = naming(
+            "in x: f32[4, 3]\nin w: f32[3, 2]\n%2 = dot(x, w, contract=[(1, 0)])\nout y = %2",
+        );
         assert_eq!(n.nodes[0], [0, 1]);
         assert_eq!(n.nodes[1], [1, 2]);
         assert_eq!(n.nodes[2], [0, 2]);
@@ -387,7 +388,7 @@ mod tests {
 
     #[test]
     fn no_value_has_a_name_twice() {
-        let n = naming("in x: f32[4, 3]\n%1 = dot x x, contract [1] [1]\nout y = %1");
+        let n = naming("in x: f32[4, 3]\n%1 = dot(x, x, contract=[(1, 1)])\nout y = %1");
         assert_ne!(n.nodes[1][0], n.nodes[1][1]);
         assert_eq!(n.reads[1][0], n.nodes[0]);
         assert_ne!(n.reads[1][1], n.nodes[0], "the second reading is renamed");
@@ -396,13 +397,13 @@ mod tests {
 
     #[test]
     fn transposes_only_permute_names() {
-        let n = naming("in x: f32[4, 3]\n%1 = transpose x, axes [1, 0]\nout y = %1");
+        let n = naming("in x: f32[4, 3]\n%1 = transpose(x, axes=[1, 0])\nout y = %1");
         assert_eq!(n.nodes[1], [n.nodes[0][1], n.nodes[0][0]]);
     }
 
     #[test]
     fn a_reshape_keeps_what_lines_up() {
-        let n = naming("in x: f32[5, 4, 3]\n%1 = reshape x, shape [5, 1, 12]\nout y = %1");
+        let n = naming("in x: f32[5, 4, 3]\n%1 = reshape(x, shape=[5, 1, 12])\nout y = %1");
         assert_eq!(n.nodes[1][0], n.nodes[0][0]);
         assert!(!n.nodes[0].contains(&n.nodes[1][2]));
     }

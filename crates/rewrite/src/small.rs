@@ -384,7 +384,7 @@ mod tests {
 
     /// Sizes at which the inputs and the result of a graph are compared.
     fn small(text: &str) -> Vec<Vec<usize>> {
-        small_of(&format!("graph 1\n{text}").parse().unwrap())
+        small_of(&format!("graph 2\n{text}").parse().unwrap())
     }
 
     fn small_of(graph: &Graph) -> Vec<Vec<usize>> {
@@ -419,8 +419,8 @@ mod tests {
 
     #[test]
     fn what_is_merged_and_split_shrinks() {
-        let text = "in x: f32[64, 80]\nin y: f32[60, 7]\n%2 = reshape x, shape [64, 8, 10]\n\
-                    %3 = reshape y, shape [420]\nout a = %2\nout b = %3";
+        let text = "in x: f32[64, 80]\nin y: f32[60, 7]\n%2 = reshape(x, shape=[64, 8, 10])\n\
+                    %3 = reshape(y, shape=[420])\nout a = %2\nout b = %3";
         let sizes = small(text);
         assert_eq!(sizes[0], [sizes[2][0], sizes[2][1] * sizes[2][2]]);
         assert_eq!(sizes[3], [sizes[1][0] * sizes[1][1]]);
@@ -429,9 +429,9 @@ mod tests {
 
     #[test]
     fn what_disagrees_with_data_grows() {
-        let text = "in x: f32[20, 3]\n%1 = slice x, start [8, 0], step [2, 1], sizes [5, 3]\n\
-                    %2 = data, type f32[5, 3], values [1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3, 4, 5, 6]\n\
-                    %3 = add %1 %2\nout y = %3";
+        let text = "in x: f32[20, 3]\n%1 = slice(x, start=[8, 0], step=[2, 1], sizes=[5, 3])\n\
+                    %2 = data(type=f32[5, 3], values=[1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3, 4, 5, 6])\n\
+                    %3 = add(%1, %2)\nout y = %3";
         let sizes = small(text);
         assert_eq!(sizes[1], [5, 3]);
         assert!((17..=20).contains(&sizes[0][0]), "{sizes:?}");
@@ -440,9 +440,9 @@ mod tests {
     #[test]
     fn parts_of_one_axis_shrink_with_it() {
         let text = "in x: f32[50, 3]\nin y: f32[70, 3]\n\
-                    %2 = pad x, start [0, 0], step [1, 1], sizes [120, 3], fill 0.0\n\
-                    %3 = pad y, start [50, 0], step [1, 1], sizes [120, 3], fill 0.0\n\
-                    %4 = add %2 %3\nout z = %4";
+                    %2 = pad(x, start=[0, 0], step=[1, 1], sizes=[120, 3], fill=0.0)\n\
+                    %3 = pad(y, start=[50, 0], step=[1, 1], sizes=[120, 3], fill=0.0)\n\
+                    %4 = add(%2, %3)\nout z = %4";
         let sizes = small(text);
         let all = sizes[2][0];
         assert!(all > 70 && sizes[0][0] + 70 == all && sizes[1][0] + 50 == all, "{sizes:?}");

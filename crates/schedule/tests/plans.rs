@@ -191,7 +191,7 @@ fn a_loss_that_is_not_finite_leaves_every_state_alone() {
 #[test]
 fn a_write_that_the_guard_needs_waits_for_it() {
     let graph = parsed(
-        "graph 1\nparam w: f32[4]\n%1 = square w\n%2 = sum %1, axes [0]\nout y = %2\nwrite w = %1\nguard %2\n",
+        "graph 2\nparam w: f32[4]\n%1 = square(w)\n%2 = sum(%1, axes=[0])\nout y = %2\nwrite w = %1\nguard %2\n",
     );
     let states = [Tensor::from_values(graph.states()[0].ty.clone(), &[1.0, 2.0, 3.0, 4.0])];
     let plan = check(&graph, &[], &states);
@@ -213,8 +213,8 @@ fn cross_entropy_keeps_its_digits() {
         ([0.5, 0.5, 0.5], 1),
     ];
     let graph = parsed(
-        "graph 1\nin z: f32[6, 3]\nin i: i32[6]\n%2 = one_hot i, type f32, classes 3\n\
-         %3 = cross_entropy z %2, axes [1]\n%4 = cross_entropy_residual z %2, axes [1]\n\
+        "graph 2\nin z: f32[6, 3]\nin i: i32[6]\n%2 = one_hot(i, type=f32, classes=3)\n\
+         %3 = cross_entropy(z, %2, axes=[1])\n%4 = cross_entropy_residual(z, %2, axes=[1])\n\
          out loss = %3\nout residual = %4\n",
     );
     let z: Vec<f64> = rows.iter().flat_map(|r| r.0).collect();
@@ -315,9 +315,9 @@ fn the_verifier_finds_broken_plans() {
 #[test]
 fn gathers_from_computed_tables() {
     let graph = parsed(
-        "graph 1\nin i: i32[2]\nin x: f32[6, 2]\n%2 = neg x\n%3 = gather %2 i, batch 0\n\
-         %4 = reshape x, shape [4, 3]\n%5 = gather %4 i, batch 0\n%6 = transpose x, axes [1, 0]\n\
-         %7 = gather %6 i, batch 0\nout a = %3\nout b = %5\nout c = %7\n",
+        "graph 2\nin i: i32[2]\nin x: f32[6, 2]\n%2 = neg(x)\n%3 = gather(%2, i, batch=0)\n\
+         %4 = reshape(x, shape=[4, 3])\n%5 = gather(%4, i, batch=0)\n%6 = transpose(x, axes=[1, 0])\n\
+         %7 = gather(%6, i, batch=0)\nout a = %3\nout b = %5\nout c = %7\n",
     );
     let (inputs, states) = arrays(&graph);
     let plan = check(&graph, &inputs, &states);

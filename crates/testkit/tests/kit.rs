@@ -28,7 +28,7 @@ fn distances() {
 fn a_right_gradient_passes_and_a_wrong_one_does_not() {
     let check = |gradient: &str| {
         let text = format!(
-            "graph 1\nin x: f32[3]\n%1 = exp x\n%2 = sum %1, axes [0]\nout y = %2\nout g = {gradient}\n"
+            "graph 2\nin x: f32[3]\n%1 = exp(x)\n%2 = sum(%1, axes=[0])\nout y = %2\nout g = {gradient}\n"
         );
         let graph: Graph = text.parse().unwrap();
         let x = Tensor::from_values(TensorType::new(DType::F32, [3]), &[0.5, -1.0, 2.0]);
@@ -41,16 +41,16 @@ fn a_right_gradient_passes_and_a_wrong_one_does_not() {
 #[test]
 fn kinks_are_seen() {
     let near = |op: &str, values: &[f64]| {
-        let text = format!("graph 1\nin x: f64[3]\n%1 = {op}\nout y = %1\n");
+        let text = format!("graph 2\nin x: f64[3]\n%1 = {op}\nout y = %1\n");
         let graph: Graph = text.parse().unwrap();
         let x = Tensor::from_values(TensorType::new(DType::F64, [3]), values);
         near_kink(&graph, &[x], &[], 0.01).unwrap()
     };
-    assert!(near("relu x", &[1.0, 0.001, -1.0]));
-    assert!(!near("relu x", &[1.0, 0.1, -1.0]));
-    assert!(near("max x, axes [0]", &[1.0, 1.001, -1.0]));
-    assert!(!near("max x, axes []", &[1.0, 1.001, -1.0]));
-    assert!(!near("exp x", &[0.0; 3]));
+    assert!(near("relu(x)", &[1.0, 0.001, -1.0]));
+    assert!(!near("relu(x)", &[1.0, 0.1, -1.0]));
+    assert!(near("max(x, axes=[0])", &[1.0, 1.001, -1.0]));
+    assert!(!near("max(x, axes=[])", &[1.0, 1.001, -1.0]));
+    assert!(!near("exp(x)", &[0.0; 3]));
 }
 
 /// Over many graphs every op of the table that random graphs promise turns up.

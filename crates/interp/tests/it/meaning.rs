@@ -9,7 +9,7 @@ const PI: f64 = std::f64::consts::PI;
 
 /// Runs `body`, whose inputs are `args` in order, and compares the output `y` to 1e-6 relative (f32) or exactly.
 fn check(body: &str, args: &[&[f64]], expected: &[f64]) {
-    let text = format!("graph 1\n{}\n", body.replace("; ", "\n"));
+    let text = format!("graph 2\n{}\n", body.replace("; ", "\n"));
     let graph: Graph = match text.parse() {
         Ok(graph) => graph,
         Err(error) => panic!("{error}\n{text}"),
@@ -33,7 +33,7 @@ fn check(body: &str, args: &[&[f64]], expected: &[f64]) {
 #[test]
 fn elementwise() {
     let unary = |op: &str, x: &[f64], y: &[f64]| {
-        check(&format!("in x: f32[{n}]; %1 = {op} x; out y = %1", n = x.len()), &[x], y);
+        check(&format!("in x: f32[{n}]; %1 = {op}(x); out y = %1", n = x.len()), &[x], y);
     };
     unary("neg", &[1.0, -INF], &[-1.0, INF]);
     unary("abs", &[-2.0, 0.0], &[2.0, 0.0]);
@@ -67,7 +67,7 @@ fn elementwise() {
 
     let binary = |op: &str, a: &[f64], b: &[f64], y: &[f64]| {
         let n = a.len();
-        check(&format!("in a: f32[{n}]; in b: f32[{n}]; %2 = {op} a b; out y = %2"), &[a, b], y);
+        check(&format!("in a: f32[{n}]; in b: f32[{n}]; %2 = {op}(a, b); out y = %2"), &[a, b], y);
     };
     binary("maximum", &[1.0, NAN, 2.0], &[2.0, 0.0, NAN], &[2.0, NAN, NAN]);
     binary("minimum", &[1.0, NAN, 2.0], &[2.0, 0.0, NAN], &[1.0, NAN, NAN]);
@@ -103,22 +103,26 @@ fn elementwise() {
 
 #[test]
 fn integers_wrap_and_casts_convert_by_value() {
-    check("in a: u8[2]; %1 = add a a; out y = %1", &[&[200.0, 3.0]], &[144.0, 6.0]);
-    check("in a: u8[1]; %1 = neg a; out y = %1", &[&[1.0]], &[255.0]);
-    check("in a: i32[1]; %1 = abs a; out y = %1", &[&[-2147483648.0]], &[-2147483648.0]);
+    check("in a: u8[2]; %1 = add(a, a); out y = %1", &[&[200.0, 3.0]], &[144.0, 6.0]);
+    check("in a: u8[1]; %1 = neg(a); out y = %1", &[&[1.0]], &[255.0]);
+    check("in a: i32[1]; %1 = abs(a); out y = %1", &[&[-2147483648.0]], &[-2147483648.0]);
     let floats: &[f64] = &[1.9, -1.9, 300.0, NAN, INF];
-    check("in a: f32[5]; %1 = cast a, type u8; out y = %1", &[floats], &[1., 0., 255., 0., 255.]);
+    check("in a: f32[5]; %1 = cast(a, type=u8); out y = %1", &[floats], &[1., 0., 255., 0., 255.]);
     check(
-        "in a: f32[5]; %1 = cast a, type i32; out y = %1",
+        "in a: f32[5]; %1 = cast(a, type=i32); out y = %1",
         &[floats],
         &[1., -1., 300., 0., 2147483647.],
     );
-    check("in a: f32[5]; %1 = cast a, type bool; out y = %1", &[floats], &[1.; 5]);
-    check("in a: i32[2]; %1 = cast a, type u8; out y = %1", &[&[-1.0, 256.0]], &[255.0, 0.0]);
-    check("in a: bool[2]; %1 = not a; %2 = cast %1, type f64; out y = %2", &[&[1., 0.]], &[0., 1.]);
+    check("in a: f32[5]; %1 = cast(a, type=bool); out y = %1", &[floats], &[1.; 5]);
+    check("in a: i32[2]; %1 = cast(a, type=u8); out y = %1", &[&[-1.0, 256.0]], &[255.0, 0.0]);
+    check(
+        "in a: bool[2]; %1 = not(a); %2 = cast(%1, type=f64); out y = %2",
+        &[&[1., 0.]],
+        &[0., 1.],
+    );
     // 2^53 + 1 is exact as i64, and rounds once on its way to f32.
     let graph: Graph =
-        "graph 1\nin a: i64[1]\n%1 = add a a\n%2 = cast a, type f32\nout y = %1\nout z = %2\n"
+        "graph 2\nin a: i64[1]\n%1 = add(a, a)\n%2 = cast(a, type=f32)\nout y = %1\nout z = %2\n"
             .parse()
             .unwrap();
     let big = Tensor::new([1], Data::I64(vec![(1 << 53) + 1]));
@@ -129,50 +133,54 @@ fn integers_wrap_and_casts_convert_by_value() {
 
 #[test]
 fn leaves_and_moves() {
-    check("%0 = iota, type f32[2, 3], axis 1; out y = %0", &[], &[0., 1., 2., 0., 1., 2.]);
-    check("%0 = iota, type u8[2, 3], axis 0; out y = %0", &[], &[0., 0., 0., 1., 1., 1.]);
-    check("in x: f32[4, 5]; %1 = size x, type f32, axes [0, 1]; out y = %1", &[&[0.; 20]], &[20.]);
-    check("in x: f32[4, 5]; %1 = size x, type i32, axes []; out y = %1", &[&[0.; 20]], &[1.]);
-    check("%0 = data, type f32[2], values [0.1, -inf]; out y = %0", &[], &[0.1, -INF]);
+    check("%0 = iota(type=f32[2, 3], axis=1); out y = %0", &[], &[0., 1., 2., 0., 1., 2.]);
+    check("%0 = iota(type=u8[2, 3], axis=0); out y = %0", &[], &[0., 0., 0., 1., 1., 1.]);
+    check("in x: f32[4, 5]; %1 = size(x, type=f32, axes=[0, 1]); out y = %1", &[&[0.; 20]], &[20.]);
+    check("in x: f32[4, 5]; %1 = size(x, type=i32, axes=[]); out y = %1", &[&[0.; 20]], &[1.]);
+    check("%0 = data(type=f32[2], values=[0.1, -inf]); out y = %0", &[], &[0.1, -INF]);
     let six: &[f64] = &[1., 2., 3., 4., 5., 6.];
     check(
-        "in x: f32[2, 3]; %1 = transpose x, axes [1, 0]; out y = %1",
+        "in x: f32[2, 3]; %1 = transpose(x, axes=[1, 0]); out y = %1",
         &[six],
         &[1., 4., 2., 5., 3., 6.],
     );
-    check("in x: f32[2, 3]; %1 = reshape x, shape [3, 2]; out y = %1", &[six], six);
+    check("in x: f32[2, 3]; %1 = reshape(x, shape=[3, 2]); out y = %1", &[six], six);
     check(
-        "in x: f32[2]; %1 = broadcast x, shape [3, 2], axes [1]; out y = %1",
+        "in x: f32[2]; %1 = broadcast(x, shape=[3, 2], axes=[1]); out y = %1",
         &[&[1., 2.]],
         &[1., 2., 1., 2., 1., 2.],
     );
     check(
-        "in x: f32[2]; %1 = broadcast x, shape [2, 3], axes [0]; out y = %1",
+        "in x: f32[2]; %1 = broadcast(x, shape=[2, 3], axes=[0]); out y = %1",
         &[&[1., 2.]],
         &[1., 1., 1., 2., 2., 2.],
     );
     check(
-        "in c: bool[2]; in a: f32[2]; in b: f32[2]; %3 = select c a b; out y = %3",
+        "in c: bool[2]; in a: f32[2]; in b: f32[2]; %3 = select(c, a, b); out y = %3",
         &[&[1., 0.], &[1., NAN], &[NAN, 2.]],
         &[1., 2.],
     );
-    check("in x: f32[2]; %1 = keep x; %2 = stop_gradient %1; out y = %2", &[&[1., 2.]], &[1., 2.]);
+    check(
+        "in x: f32[2]; %1 = keep(x); %2 = stop_gradient(%1); out y = %2",
+        &[&[1., 2.]],
+        &[1., 2.],
+    );
 }
 
 #[test]
 fn slices_and_pads() {
     let six: &[f64] = &[1., 2., 3., 4., 5., 6.];
-    let slice = "%1 = slice x, start [1, 0], step [1, 2], sizes [1, 2]; out y = %1";
+    let slice = "%1 = slice(x, start=[1, 0], step=[1, 2], sizes=[1, 2]); out y = %1";
     check(&format!("in x: f32[2, 3]; {slice}"), &[six], &[4., 6.]);
     check(&format!("in x: u8[2, 3]; {slice}"), &[six], &[4., 6.]);
     check(&format!("in x: bool[2, 3]; {slice}"), &[&[0., 1., 0., 1., 0., 0.]], &[1., 0.]);
     check(
-        "in x: f32[2]; %1 = slice x, start [7], step [1], sizes [0]; out y = %1",
+        "in x: f32[2]; %1 = slice(x, start=[7], step=[1], sizes=[0]); out y = %1",
         &[&[1., 2.]],
         &[],
     );
     let pad = |fill: &str| {
-        format!("%1 = pad x, start [1, 0], step [1, 2], sizes [3, 4], fill {fill}; out y = %1")
+        format!("%1 = pad(x, start=[1, 0], step=[1, 2], sizes=[3, 4], fill={fill}); out y = %1")
     };
     let with = |f: f64| [f, f, f, f, 1., f, 0., f, f, f, f, f];
     check(&format!("in x: f32[1, 2]; {}", pad("-inf")), &[&[1., 0.]], &with(-INF));
@@ -183,14 +191,14 @@ fn slices_and_pads() {
     let step = usize::MAX;
     check(
         &format!(
-            "in x: f32[0]; %1 = pad x, start [{step}], step [{step}], sizes [2], fill 3.0; out y = %1"
+            "in x: f32[0]; %1 = pad(x, start=[{step}], step=[{step}], sizes=[2], fill=3.0); out y = %1"
         ),
         &[&[]],
         &[3., 3.],
     );
     check(
         &format!(
-            "in x: f32[1, 1]; %1 = pad x, start [1, 1], step [{step}, {step}], sizes [2, 2], fill 0.0; out y = %1"
+            "in x: f32[1, 1]; %1 = pad(x, start=[1, 1], step=[{step}, {step}], sizes=[2, 2], fill=0.0); out y = %1"
         ),
         &[&[5.]],
         &[0., 0., 0., 5.],
@@ -201,7 +209,7 @@ fn slices_and_pads() {
 fn reductions() {
     let six: &[f64] = &[1., 2., 3., 4., 5., 6.];
     let reduce = |op: &str, dtype: &str, shape: &str, axes: &str, x: &[f64], y: &[f64]| {
-        let body = format!("in x: {dtype}{shape}; %1 = {op} x, axes {axes}; out y = %1");
+        let body = format!("in x: {dtype}{shape}; %1 = {op}(x, axes={axes}); out y = %1");
         check(&body, &[x], y);
     };
     reduce("sum", "f32", "[2, 3]", "[0]", six, &[5., 7., 9.]);
@@ -230,7 +238,7 @@ fn reductions() {
 #[test]
 fn rows_are_stable() {
     let softmax = |op: &str, x: &[f64], y: &[f64]| {
-        let body = format!("in x: f32[1, {}]; %1 = {op} x, axes [1]; out y = %1", x.len());
+        let body = format!("in x: f32[1, {}]; %1 = {op}(x, axes=[1]); out y = %1", x.len());
         check(&body, &[x], y);
     };
     let e = 1f64.exp();
@@ -243,7 +251,7 @@ fn rows_are_stable() {
     softmax("log_softmax", &[1000., 0., -1000.], &[0., -1000., -2000.]);
     softmax("log_softmax", &[30., 0.], &[-(-30f64).exp().ln_1p(), -30.]);
     check(
-        "in x: f64[2, 2, 1]; %1 = softmax x, axes [0, 2]; out y = %1",
+        "in x: f64[2, 2, 1]; %1 = softmax(x, axes=[0, 2]); out y = %1",
         &[&[0., 0., 0., 1.]],
         &[0.5, 1. / (1. + e), 0.5, e / (1. + e)],
     );
@@ -251,7 +259,7 @@ fn rows_are_stable() {
     let entropy = |op: &str, z: &[f64], t: &[f64], y: &[f64]| {
         let n = z.len();
         let body =
-            format!("in z: f32[1, {n}]; in t: f32[1, {n}]; %2 = {op} z t, axes [1]; out y = %2");
+            format!("in z: f32[1, {n}]; in t: f32[1, {n}]; %2 = {op}(z, t, axes=[1]); out y = %2");
         check(&body, &[z, t], y);
     };
     entropy("cross_entropy", &[1000., 0., -1000.], &[0., 1., 0.], &[1000.]);
@@ -265,7 +273,7 @@ fn rows_are_stable() {
     entropy("cross_entropy_residual", &[0., 0.], &[0.5, 2.0], &[0.75, -0.75]);
     entropy("cross_entropy_residual", &[3., 0.], &[0., 0.], &[0., 0.]);
     check(
-        "in z: f32[2, 0]; in t: f32[2, 0]; %2 = cross_entropy z t, axes [1]; out y = %2",
+        "in z: f32[2, 0]; in t: f32[2, 0]; %2 = cross_entropy(z, t, axes=[1]); out y = %2",
         &[&[], &[]],
         &[0., 0.],
     );
@@ -275,28 +283,28 @@ fn rows_are_stable() {
 fn contractions() {
     let a: &[f64] = &[1., 2., 3., 4., 5., 6.];
     check(
-        "in a: f32[2, 3]; in b: f32[3, 2]; %2 = dot a b, contract [1] [0]; out y = %2",
+        "in a: f32[2, 3]; in b: f32[3, 2]; %2 = dot(a, b, contract=[(1, 0)]); out y = %2",
         &[a, &[1., 0., 0., 1., 1., 1.]],
         &[4., 5., 10., 11.],
     );
     check(
-        "in a: f32[2, 3]; in b: f32[2, 3]; %2 = dot a b, contract [1] [1], batch [0] [0]; out y = %2",
+        "in a: f32[2, 3]; in b: f32[2, 3]; %2 = dot(a, b, contract=[(1, 1)], batch=[(0, 0)]); out y = %2",
         &[a, a],
         &[14., 77.],
     );
     check(
-        "in a: i32[2]; in b: i32[3]; %2 = dot a b, contract [] []; out y = %2",
+        "in a: i32[2]; in b: i32[3]; %2 = dot(a, b, contract=[]); out y = %2",
         &[&[1., 2.], &[1., 2., 3.]],
         &[1., 2., 3., 2., 4., 6.],
     );
     check(
-        "in a: f32[2, 0]; in b: f32[0, 2]; %2 = dot a b, contract [1] [0]; out y = %2",
+        "in a: f32[2, 0]; in b: f32[0, 2]; %2 = dot(a, b, contract=[(1, 0)]); out y = %2",
         &[&[], &[]],
         &[0.; 4],
     );
     // Batch in the order listed, free axes of the left, then of the right.
     check(
-        "in a: f64[2, 1, 3]; in b: f64[3, 2]; %2 = dot a b, contract [] [], batch [2, 0] [0, 1]; out y = %2",
+        "in a: f64[2, 1, 3]; in b: f64[3, 2]; %2 = dot(a, b, contract=[], batch=[(2, 0), (0, 1)]); out y = %2",
         &[a, a],
         &[1., 8., 6., 20., 15., 36.],
     );
@@ -305,28 +313,28 @@ fn contractions() {
 #[test]
 fn labels() {
     check(
-        "in i: i32[3]; %1 = one_hot i, type f32, classes 2; out y = %1",
+        "in i: i32[3]; %1 = one_hot(i, type=f32, classes=2); out y = %1",
         &[&[1., -1., 2.]],
         &[0., 1., 0., 0., 0., 0.],
     );
     let table: &[f64] = &[1., 2., 3., 4.];
     check(
-        "in t: f32[2, 2]; in i: u8[3]; %2 = gather t i, batch 0; out y = %2",
+        "in t: f32[2, 2]; in i: u8[3]; %2 = gather(t, i, batch=0); out y = %2",
         &[table, &[1., 0., 7.]],
         &[3., 4., 1., 2., NAN, NAN],
     );
     check(
-        "in t: i32[2, 2]; in i: i64[2, 1]; %2 = gather t i, batch 1; out y = %2",
+        "in t: i32[2, 2]; in i: i64[2, 1]; %2 = gather(t, i, batch=1); out y = %2",
         &[table, &[1., -1.]],
         &[2., 0.],
     );
     check(
-        "in i: i32[3]; in u: f32[3, 2]; %2 = scatter_add i u, batch 0, size 2; out y = %2",
+        "in i: i32[3]; in u: f32[3, 2]; %2 = scatter_add(i, u, batch=0, size=2); out y = %2",
         &[&[1., 1., 9.], &[1., 2., 3., 4., 5., 6.]],
         &[0., 0., 4., 6.],
     );
     check(
-        "in i: i32[2, 2]; in u: f32[2, 2]; %2 = scatter_add i u, batch 1, size 3; out y = %2",
+        "in i: i32[2, 2]; in u: f32[2, 2]; %2 = scatter_add(i, u, batch=1, size=3); out y = %2",
         &[&[0., 0., 2., 1.], &[1., 2., 3., 4.]],
         &[3., 0., 0., 0., 4., 3.],
     );
@@ -334,8 +342,8 @@ fn labels() {
 
 #[test]
 fn wide_runs_neither_round_nor_need_doubles() {
-    let graph: Graph = "graph 1\nin x: f32[1]\n%1 = const, type f32, value 0.1\n\
-         %2 = broadcast %1, shape [1], axes []\n%3 = add x %2\nout y = %3\n"
+    let graph: Graph = "graph 2\nin x: f32[1]\n%1 = const(type=f32, value=0.1)\n\
+         %2 = broadcast(%1, shape=[1], axes=[])\n%3 = add(x, %2)\nout y = %3\n"
         .parse()
         .unwrap();
     let wide = TensorType::new(DType::F64, [1]);
@@ -349,7 +357,7 @@ fn wide_runs_neither_round_nor_need_doubles() {
 #[test]
 fn huge_empty_tensors_cost_nothing() {
     check(
-        "in x: f32[4611686018427, 0]; %1 = sum x, axes [0]; %2 = sum x, axes [0, 1]; out y = %2; out z = %1",
+        "in x: f32[4611686018427, 0]; %1 = sum(x, axes=[0]); %2 = sum(x, axes=[0, 1]); out y = %2; out z = %1",
         &[&[]],
         &[0.0],
     );

@@ -9,8 +9,8 @@ fn scalar(value: f64) -> Tensor {
 
 #[test]
 fn states_change_together_at_the_end() {
-    let graph: Graph = "graph 1\nparam a: f32[]\nparam b: f32[]\nfrozen c: f32[]\n\
-         %3 = add a b\nout sum = %3\nwrite a = b\nwrite b = a\n"
+    let graph: Graph = "graph 2\nparam a: f32[]\nparam b: f32[]\nfrozen c: f32[]\n\
+         %3 = add(a, b)\nout sum = %3\nwrite a = b\nwrite b = a\n"
         .parse()
         .unwrap();
     let before = [scalar(1.0), scalar(2.0), scalar(3.0)];
@@ -21,7 +21,7 @@ fn states_change_together_at_the_end() {
 
 #[test]
 fn values_gives_every_node() {
-    let text = "graph 1\nin x: f32[]\n%1 = square x\n%2 = exp %1\nout y = %2\n";
+    let text = "graph 2\nin x: f32[]\n%1 = square(x)\n%2 = exp(%1)\nout y = %2\n";
     let graph: Graph = text.parse().unwrap();
     let all = values(&graph, &[scalar(2.0)], &[], Precision::AsWritten).unwrap();
     assert_eq!(all, [scalar(2.0), scalar(4.0), scalar(4f64.exp())]);
@@ -29,7 +29,7 @@ fn values_gives_every_node() {
 
 #[test]
 fn refusals_name_what_is_wrong() {
-    let text = "graph 1\nin x: f32[2]\nin labels: i32[3], range 0 to 9\nparam w: f32[2]\n%3 = add x w\nout y = %3\n";
+    let text = "graph 2\nin x: f32[2]\nin labels: i32[3], range 0 to 9\nparam w: f32[2]\n%3 = add(x, w)\nout y = %3\n";
     let graph: Graph = text.parse().unwrap();
     let floats = |n| Tensor::full(TensorType::new(DType::F32, [n]), 1.0);
     let labels = |last| Tensor::new([3], Data::I32(vec![0, 9, last]));
@@ -41,11 +41,11 @@ fn refusals_name_what_is_wrong() {
     assert_eq!(error(&good, &[]), "the graph has 1 states, but 0 arrays were given");
     assert_eq!(
         error(&good, &[floats(3)]),
-        "`w` is declared f32[2], but the array given is f32[3] (at line 4, column 1)"
+        "`w` is declared f32[2], but the array given is f32[3] (at line 4, column 7)"
     );
     assert_eq!(
         error(&[floats(2), labels(10)], &[floats(2)]),
-        "`labels` is declared to hold 0 to 9, but element 2 is 10 (at line 3, column 1)"
+        "`labels` is declared to hold 0 to 9, but element 2 is 10 (at line 3, column 4)"
     );
     let mut lying = floats(2);
     lying.data = Data::F32(vec![1.0]);
@@ -71,20 +71,20 @@ fn unresolved_derivatives_and_huge_tensors_are_refused() {
         assert_eq!(error.to_string(), expected);
     };
     check(
-        "graph 1\nin x: f32[]\n%1 = exp x\n%2 = grad %1 x\nout y = %2\n",
-        "a `grad` is left in the graph (at line 4, column 1); differentiate before running",
+        "graph 2\nin x: f32[]\n%1 = exp(x)\n%2 = grad(%1, x)\nout y = %2\n",
+        "a `grad` is left in the graph (at line 4, column 6); differentiate before running",
     );
     check(
-        "graph 1\nin x: f32[]\n%1 = broadcast x, shape [1000000, 1000000], axes []\nout y = %1\n",
-        "`broadcast` makes f32[1000000, 1000000], more than the interpreter takes on (at line 3, column 1)",
+        "graph 2\nin x: f32[]\n%1 = broadcast(x, shape=[1000000, 1000000], axes=[])\nout y = %1\n",
+        "`broadcast` makes f32[1000000, 1000000], more than the interpreter takes on (at line 3, column 6)",
     );
 }
 
 #[test]
 fn long_chains_run_in_a_small_stack() {
-    let mut text = String::from("graph 1\nin x: f32[]\n%0 = neg x\n");
+    let mut text = String::from("graph 2\nin x: f32[]\n%0 = neg(x)\n");
     for i in 1..100_000 {
-        text.push_str(&format!("%{i} = neg %{}\n", i - 1));
+        text.push_str(&format!("%{i} = neg(%{})\n", i - 1));
     }
     text.push_str("out y = %99999\n");
     let work = move || {

@@ -68,10 +68,9 @@ pub(crate) fn attributes(op: &Op) -> Vec<(&'static str, Attr)> {
         Op::Random { dtype, shape } => {
             vec![("type", Attr::Type(TensorType::new(*dtype, shape.clone())))]
         }
-        Op::Call { function, result } => vec![
-            ("fn", Attr::Name(function.name().into())),
-            ("result", Attr::Number(*result)),
-        ],
+        Op::Call { function, result } => {
+            vec![("fn", Attr::Name(function.name().into())), ("result", Attr::Number(*result))]
+        }
         Op::Scan { scan, result } => {
             let mut list = vec![
                 ("fn", Attr::Name(scan.body.name().into())),

@@ -1,7 +1,7 @@
 //! Names of ops with their attributes, as the ops they mean.
 
 use super::lex::{Parsed, error};
-use super::syntax::{Attribute, Number, Value, shape};
+use super::value::{Attribute, Number, Value, shape};
 use crate::op::{
     BinaryOp, CompareOp, CrossEntropyOp, DotAxes, MarkOp, MoveOp, Op, ReduceOp, SoftmaxOp,
     TensorData, UnaryOp, Windows,
@@ -11,9 +11,27 @@ use std::sync::Arc;
 
 /// Calls with attributes that are one op, besides the classes of ops.
 const OPS: [&str; 21] = [
-    "const", "data", "iota", "size", "select", "cast", "reshape", "transpose", "broadcast", "slice",
-    "pad", "window", "fold", "dot", "one_hot", "gather", "scatter_add", "random_key", "random",
-    "grad", "cross_entropy",
+    "const",
+    "data",
+    "iota",
+    "size",
+    "select",
+    "cast",
+    "reshape",
+    "transpose",
+    "broadcast",
+    "slice",
+    "pad",
+    "window",
+    "fold",
+    "dot",
+    "one_hot",
+    "gather",
+    "scatter_add",
+    "random_key",
+    "random",
+    "grad",
+    "cross_entropy",
 ];
 
 /// Calls that are several ops, or one op by another name.
@@ -24,7 +42,11 @@ const COMPOSED: [&str; 9] =
 pub(super) const FORMULAS: [(&str, &[&str], &str); 14] = [
     ("silu", &["x"], "x * sigmoid(x)"),
     ("gelu", &["x"], "x * (1 + erf(x * 0.7071067811865476)) * 0.5"),
-    ("gelu_tanh", &["x"], "x * (1 + tanh((x + x * square(x) * 0.044715) * 0.7978845608028654)) * 0.5"),
+    (
+        "gelu_tanh",
+        &["x"],
+        "x * (1 + tanh((x + x * square(x) * 0.044715) * 0.7978845608028654)) * 0.5",
+    ),
     ("elu", &["x", "alpha"], "where(x > 0, x, expm1(x) * alpha)"),
     ("selu", &["x"], "elu(x, 1.6732632423543772) * 1.0507009873554805"),
     ("leaky_relu", &["x", "slope"], "where(x > 0, x, x * slope)"),
@@ -146,9 +168,7 @@ impl<'t, 'a> Attributes<'t, 'a> {
             None => self.numbers("axis")?,
         };
         match found {
-            Some((_, list)) => {
-                list.iter().map(|n| n.axis(rank)).collect::<Parsed<_>>().map(Some)
-            }
+            Some((_, list)) => list.iter().map(|n| n.axis(rank)).collect::<Parsed<_>>().map(Some),
             None => Ok(None),
         }
     }

@@ -1,14 +1,15 @@
 //! Trees to nodes: names to values, numbers to constants of the type beside them, broadcasting, and formulas by name.
 
 use super::broadcast::{product, spread};
-use super::calls::{self, Attributes, FORMULAS, built_in};
-use super::lex::{Parsed, Tokens, error};
-use super::syntax::{Call, Infix, Number, Term, Tree};
+use super::calls;
+use super::lex::{Parsed, error};
+use super::syntax::{Call, Infix, Term, Tree};
+use super::value::Number;
 use crate::error::TypeError;
 use crate::function::Function;
 use crate::graph::{Builder, NodeId};
 use crate::make::broadcast_shape;
-use crate::op::{BinaryOp, CompareOp, MoveOp, Op, ReduceOp, Scan, UnaryOp};
+use crate::op::{BinaryOp, MoveOp, Op, UnaryOp};
 use crate::types::{At, DType, Literal, Shape};
 use std::sync::Arc;
 
@@ -74,7 +75,8 @@ fn untyped(tree: &Tree<'_>, scope: &Scope<'_>) -> Vec<bool> {
             }
             Term::Infix(..) => false,
             Term::Call(call) => {
-                let elementwise = UnaryOp::from_name(call.name).is_some_and(|op| op != UnaryOp::Not)
+                let elementwise = UnaryOp::from_name(call.name)
+                    .is_some_and(|op| op != UnaryOp::Not)
                     || BinaryOp::from_name(call.name)
                         .is_some_and(|op| !matches!(op, BinaryOp::And | BinaryOp::Or));
                 let own = match call.name {
@@ -115,10 +117,11 @@ impl Made {
     }
 }
 
-struct Elaborator<'e, 'a> {
+/// A tree on its way to nodes.
+pub(super) struct Elaborator<'e, 'a> {
     tree: &'e Tree<'a>,
-    builder: &'e mut Builder,
-    scope: &'e Scope<'e>,
+    pub(super) builder: &'e mut Builder,
+    pub(super) scope: &'e Scope<'e>,
     errors: &'e mut Vec<TypeError>,
     untyped: Vec<bool>,
     values: Vec<Option<Made>>,
@@ -224,9 +227,7 @@ impl<'a> Elaborator<'_, 'a> {
                 },
             },
             Term::Number(number) => self.number(number, dtype, at),
-            Term::Truth(value) => {
-                self.one(Op::Const(DType::Bool, Literal::Bool(*value)), &[], at)
-            }
+            Term::Truth(value) => self.one(Op::Const(DType::Bool, Literal::Bool(*value)), &[], at),
             Term::Neg(_) => self.one(Op::Unary(UnaryOp::Neg), nodes, at),
             Term::Not(_) => self.one(Op::Unary(UnaryOp::Not), nodes, at),
             Term::Infix(Infix::Pair(op), ..) => self.elementwise(op.clone(), nodes, at).map(Some),
@@ -240,16 +241,16 @@ impl<'a> Elaborator<'_, 'a> {
         self.one(Op::Const(dtype, literal), &[], at)
     }
 
-    fn one(&mut self, op: Op, nodes: &[NodeId], at: At) -> Parsed<Option<NodeId>> {
+    pub(super) fn one(&mut self, op: Op, nodes: &[NodeId], at: At) -> Parsed<Option<NodeId>> {
         self.builder.push(op, nodes, at).map(Some)
     }
 
-    fn shape(&self, id: NodeId) -> Shape {
+    pub(super) fn shape(&self, id: NodeId) -> Shape {
         self.builder.ty(id).shape.clone()
     }
 
     /// `op` on operands that are spread to one shape first; an error shows them as they were.
-    fn elementwise(&mut self, op: Op, nodes: &[NodeId], at: At) -> Parsed<NodeId> {
+    pub(super) fn elementwise(&mut self, op: Op, nodes: &[NodeId], at: At) -> Parsed<NodeId> {
         let mut shape = Some(Shape::scalar());
         for &id in nodes {
             shape = shape.and_then(|s| broadcast_shape(&s, &self.builder.ty(id).shape));
@@ -268,7 +269,7 @@ impl<'a> Elaborator<'_, 'a> {
         })
     }
 
-    fn spread(&mut self, id: NodeId, to: &Shape, at: At) -> Parsed<NodeId> {
+    pub(super) fn spread(&mut self, id: NodeId, to: &Shape, at: At) -> Parsed<NodeId> {
         let from = self.shape(id);
         if from == *to {
             return Ok(id);
@@ -286,7 +287,7 @@ impl<'a> Elaborator<'_, 'a> {
         self.builder.push(Op::Move(op), &[base], at)
     }
 
-    fn wrong(
+    pub(super) fn wrong(
         &self,
         op: &str,
         nodes: &[NodeId],
@@ -300,7 +301,7 @@ impl<'a> Elaborator<'_, 'a> {
         error
     }
 
-    fn product(&mut self, nodes: &[NodeId], at: At) -> Parsed<NodeId> {
+    pub(super) fn product(&mut self, nodes: &[NodeId], at: At) -> Parsed<NodeId> {
         let (a, b) = (nodes[0], nodes[1]);
         match product(&self.shape(a), &self.shape(b)) {
             Err((message, help)) => Err(self.wrong("matmul", nodes, message, help, at)),
@@ -310,288 +311,6 @@ impl<'a> Elaborator<'_, 'a> {
                 let b = right.map_or(Ok(b), |shape| self.spread(b, &shape, at))?;
                 self.builder.push(Op::Dot(way.axes), &[a, b], at)
             }
-        }
-    }
-
-    fn call(&mut self, call: &Call<'a>, nodes: &[NodeId], at: At) -> Parsed<Option<NodeId>> {
-        let name = call.name;
-        let mut attributes = Attributes::new(name, at, &call.attributes)?;
-        let arity = |wanted: usize| {
-            if nodes.len() == wanted {
-                return Ok(());
-            }
-            let plural = if wanted == 1 { "" } else { "s" };
-            error(
-                at,
-                format!("`{name}` takes {wanted} operand{plural}, not {}", nodes.len()),
-                "give as many operands as the op takes",
-            )
-        };
-        if let Some(op) = UnaryOp::from_name(name) {
-            arity(1)?;
-            attributes.expect_none()?;
-            return self.one(Op::Unary(op), nodes, at);
-        }
-        let pair = BinaryOp::from_name(name).map(Op::Binary);
-        let pair = pair.or_else(|| CompareOp::from_name(name).map(Op::Compare));
-        if let Some(op) = pair {
-            arity(2)?;
-            attributes.expect_none()?;
-            return self.elementwise(op, nodes, at).map(Some);
-        }
-        if let Some(op) = ReduceOp::from_name(name) {
-            arity(1)?;
-            return self.reduction(&mut attributes, nodes[0], at, |this, axes, all| {
-                // Of a single number there is nothing to reduce unless the text insists.
-                if all && axes.is_empty() && op != ReduceOp::LogSumExp {
-                    return Ok(nodes[0]);
-                }
-                this.builder.push(Op::Reduce(op, axes), nodes, at)
-            });
-        }
-        if let Some((_, parameters, text)) = FORMULAS.iter().find(|f| f.0 == name) {
-            arity(parameters.len())?;
-            attributes.expect_none()?;
-            return self.formula(text, parameters, nodes, at);
-        }
-        match name {
-            "select" | "where" => {
-                arity(3)?;
-                attributes.expect_none()?;
-                self.elementwise(Op::Select, nodes, at).map(Some)
-            }
-            "mean" => {
-                arity(1)?;
-                self.reduction(&mut attributes, nodes[0], at, |this, axes, all| {
-                    if all && axes.is_empty() { Ok(nodes[0]) } else { this.mean(nodes[0], axes, at) }
-                })
-            }
-            "var" => {
-                arity(1)?;
-                self.reduction(&mut attributes, nodes[0], at, |this, axes, _| {
-                    let mean = this.mean(nodes[0], axes.clone(), at)?;
-                    let mean = this.with_ones(mean, nodes[0], &axes, at)?;
-                    let sub = Op::Binary(BinaryOp::Sub);
-                    let difference = this.elementwise(sub, &[nodes[0], mean], at)?;
-                    let square = this.builder.push(Op::Unary(UnaryOp::Square), &[difference], at)?;
-                    this.mean(square, axes, at)
-                })
-            }
-            "matmul" => {
-                arity(2)?;
-                attributes.expect_none()?;
-                self.product(nodes, at).map(Some)
-            }
-            "trace" => {
-                arity(1)?;
-                attributes.expect_none()?;
-                self.trace(nodes[0], at).map(Some)
-            }
-            "transpose" if nodes.len() == 1 && self.builder.ty(nodes[0]).rank() < 2 && call.attributes.is_empty() => {
-                let message = format!("needs two axes to swap, not {}", self.shape(nodes[0]));
-                Err(self.wrong("transpose", nodes, message, "reshape it to a matrix", at))
-            }
-            "broadcast" => {
-                arity(1)?;
-                let (shape, axes) = attributes.broadcast(self.builder.ty(nodes[0]).rank())?;
-                attributes.expect_none()?;
-                match axes {
-                    Some(axes) => self.one(Op::Move(MoveOp::Broadcast { shape, axes }), nodes, at),
-                    None => self.spread(nodes[0], &shape, at).map(Some),
-                }
-            }
-            "grad" => {
-                arity(2)?;
-                attributes.expect_none()?;
-                let axes: Vec<usize> = (0..self.builder.ty(nodes[0]).rank()).collect();
-                let value = match axes.is_empty() {
-                    true => nodes[0],
-                    false => {
-                        self.builder.push(Op::Reduce(ReduceOp::Sum, axes), &nodes[..1], at)?
-                    }
-                };
-                self.one(Op::Grad, &[value, nodes[1]], at)
-            }
-            "call" | "scan" | "cond" => {
-                let Some(op) = self.application(call, &mut attributes, at)? else {
-                    return Ok(None);
-                };
-                attributes.expect_none()?;
-                self.one(op, nodes, at)
-            }
-            _ => {
-                let types: Vec<_> = nodes.iter().map(|&id| self.builder.ty(id)).collect();
-                match calls::op(name, &types, &mut attributes, self.scope.float)? {
-                    Some(op) => {
-                        attributes.expect_none()?;
-                        arity(op.arity())?;
-                        if matches!(op, Op::CrossEntropy(..)) {
-                            return self.elementwise(op, nodes, at).map(Some);
-                        }
-                        self.one(op, nodes, at)
-                    }
-                    None => self.named(name, &mut attributes, nodes, at),
-                }
-            }
-        }
-    }
-
-    /// A call of a function of the text.
-    fn named(
-        &mut self,
-        name: &str,
-        attributes: &mut Attributes<'_, 'a>,
-        nodes: &[NodeId],
-        at: At,
-    ) -> Parsed<Option<NodeId>> {
-        match (self.scope.function)(name) {
-            Found::Known(function) => {
-                let result = attributes.count("result")?.unwrap_or(0);
-                attributes.expect_none()?;
-                self.one(Op::Call { function, result }, nodes, at)
-            }
-            Found::Failed => Ok(None),
-            Found::Unknown => error(
-                at,
-                format!("knows no op or function called `{name}`"),
-                match nearest(name, built_in()) {
-                    Some(near) => format!("is `{near}` meant?"),
-                    None => "functions are defined above the line that uses them".to_string(),
-                },
-            ),
-        }
-    }
-
-    /// The op of `call`, `scan` or `cond`; `None` when a function of it failed.
-    fn application(
-        &mut self,
-        call: &Call<'a>,
-        attributes: &mut Attributes<'_, 'a>,
-        at: At,
-    ) -> Parsed<Option<Op>> {
-        let mut functions = vec![];
-        for &(name, at) in &call.functions {
-            match (self.scope.function)(name) {
-                Found::Known(function) => functions.push(function),
-                Found::Failed => return Ok(None),
-                Found::Unknown => {
-                    return error(
-                        at,
-                        format!("knows no function called `{name}`"),
-                        "functions are defined above the line that uses them",
-                    );
-                }
-            }
-        }
-        let result = attributes.count("result")?.unwrap_or(0);
-        let mut functions = functions.into_iter();
-        match (call.name, functions.next(), functions.next()) {
-            ("call", Some(function), None) => Ok(Some(Op::Call { function, result })),
-            ("scan", Some(body), None) => {
-                let scan = Scan {
-                    body,
-                    carries: attributes.needed_count("carries")?,
-                    xs: attributes.needed_count("xs")?,
-                    length: attributes.needed_count("length")?,
-                    reverse: attributes.truth("reverse")?,
-                };
-                Ok(Some(Op::Scan { scan, result }))
-            }
-            ("cond", Some(then), Some(otherwise)) => {
-                Ok(Some(Op::Cond { then, otherwise, result }))
-            }
-            (name, ..) => error(
-                at,
-                format!("names too few functions for `{name}`"),
-                "write `call(f, ..)`, `scan(f, ..)` or `cond(choice, f, g, ..)`",
-            ),
-        }
-    }
-
-    /// A reduction over axes, or all of them, that keeps them as axes of size 1 if asked to.
-    fn reduction(
-        &mut self,
-        attributes: &mut Attributes<'_, 'a>,
-        x: NodeId,
-        at: At,
-        reduce: impl FnOnce(&mut Self, Vec<usize>, bool) -> Parsed<NodeId>,
-    ) -> Parsed<Option<NodeId>> {
-        let rank = self.builder.ty(x).rank();
-        let given = attributes.axes(rank)?;
-        let keep = attributes.truth("keepdims")?;
-        attributes.expect_none()?;
-        let all = given.is_none();
-        let axes = given.unwrap_or_else(|| (0..rank).collect());
-        let reduced = reduce(self, axes.clone(), all)?;
-        if keep { self.with_ones(reduced, x, &axes, at).map(Some) } else { Ok(Some(reduced)) }
-    }
-
-    /// `reduced` with axes of size 1 where `x` had those it was reduced over.
-    fn with_ones(&mut self, reduced: NodeId, x: NodeId, axes: &[usize], at: At) -> Parsed<NodeId> {
-        let size = |(i, &d): (usize, &usize)| if axes.contains(&i) { 1 } else { d };
-        let shape: Shape = self.builder.ty(x).shape.dims().iter().enumerate().map(size).collect();
-        if shape == self.builder.ty(reduced).shape {
-            return Ok(reduced);
-        }
-        self.builder.push(Op::Move(MoveOp::Reshape(shape)), &[reduced], at)
-    }
-
-    /// The sum divided by the number of elements.
-    fn mean(&mut self, x: NodeId, axes: Vec<usize>, at: At) -> Parsed<NodeId> {
-        let dtype = self.builder.ty(x).dtype;
-        if !dtype.is_float() {
-            let message = format!("takes floats, not {}", dtype.name());
-            return Err(self.wrong("mean", &[x], message, "cast the operand to `f32` first", at));
-        }
-        let total = self.builder.push(Op::Reduce(ReduceOp::Sum, axes.clone()), &[x], at)?;
-        let size = self.builder.push(Op::Size { dtype, axes }, &[x], at)?;
-        self.elementwise(Op::Binary(BinaryOp::Div), &[total, size], at)
-    }
-
-    /// Sum of the diagonal.
-    fn trace(&mut self, x: NodeId, at: At) -> Parsed<NodeId> {
-        let ty = self.builder.ty(x).clone();
-        let [rows, columns] = ty.shape.dims() else {
-            return Err(self.not_square(x, at));
-        };
-        let zero = Literal::of(ty.dtype, 0.0);
-        let (true, Some(zero)) = (rows == columns, zero) else {
-            return Err(self.not_square(x, at));
-        };
-        let iota = |axis| Op::Iota { dtype: DType::I32, shape: ty.shape.clone(), axis };
-        let row = self.builder.push(iota(0), &[], at)?;
-        let column = self.builder.push(iota(1), &[], at)?;
-        let diagonal = self.builder.push(Op::Compare(CompareOp::Eq), &[row, column], at)?;
-        let zero = self.builder.push(Op::Const(ty.dtype, zero), &[], at)?;
-        let picked = self.elementwise(Op::Select, &[diagonal, x, zero], at)?;
-        self.builder.push(Op::Reduce(ReduceOp::Sum, vec![0, 1]), &[picked], at)
-    }
-
-    fn not_square(&self, x: NodeId, at: At) -> TypeError {
-        let message = format!("needs a square matrix, not {}", self.builder.ty(x).shape);
-        let help = "take the trace of a matrix with as many rows as columns";
-        self.wrong("trace", &[x], message, help, at)
-    }
-
-    /// A formula that is written out.
-    fn formula(
-        &mut self,
-        text: &str,
-        parameters: &[&str],
-        nodes: &[NodeId],
-        at: At,
-    ) -> Parsed<Option<NodeId>> {
-        let value = |name: &str| match parameters.iter().position(|p| *p == name) {
-            Some(i) => Found::Known(nodes[i]),
-            None => Found::Unknown,
-        };
-        let scope = Scope { value: &value, ..*self.scope };
-        let tree = Tree::parse(&mut Tokens::new(text, 1)?)?;
-        let mut errors = vec![];
-        let made = elaborate(&tree, self.builder, &scope, &mut errors);
-        match errors.into_iter().next() {
-            Some(error) => Err(TypeError { at, ..error }),
-            None => Ok(made),
         }
     }
 }

@@ -39,16 +39,15 @@ pub fn expression(
     }
 }
 
+/// A variable of an expression: its name, its type and, if its values are known to lie in one, an interval.
+pub type Variable<'v> = (&'v str, TensorType, Option<(f64, f64)>);
+
 impl Graph {
-    /// The graph that computes `text` from `inputs`: name, type and, if its values are known to lie in one, interval.
-    /// Its output is `y`.
+    /// The graph that computes `text` from `inputs`; its output is `y`.
     ///
     /// # Errors
     /// Everything that is wrong.
-    pub fn from_expression(
-        text: &str,
-        inputs: &[(&str, TensorType, Option<(f64, f64)>)],
-    ) -> Result<Graph, TypeErrors> {
+    pub fn from_expression(text: &str, inputs: &[Variable<'_>]) -> Result<Graph, TypeErrors> {
         let mut builder = Builder::new();
         let mut names = BTreeMap::new();
         for (name, ty, range) in inputs {

@@ -198,8 +198,8 @@ fn elementwise(graph: &Graph, id: NodeId, style: Style, first: usize) -> Form {
     let total: usize = ways.iter().map(Vec::len).product();
     // The last number chooses every operand as it is, which always fits.
     let chosen = (0..total).map(|n| choice(&ways, n)).find(|chosen| {
-        let shapes = chosen.iter().map(|w| shape(graph, w.base));
-        let joined = shapes.fold(Some(Shape::scalar()), |joined, s| broadcast_shape(&joined?, s));
+        let mut shapes = chosen.iter().map(|w| shape(graph, w.base));
+        let joined = shapes.try_fold(Shape::scalar(), |joined, s| broadcast_shape(&joined, s));
         joined.as_ref() == Some(&node.ty.shape)
     });
     let Some(chosen) = chosen else { return Form::new(style, node.inputs.clone()) };

@@ -54,6 +54,8 @@ pub(super) struct Writer<'g> {
     place: Vec<Option<usize>>,
     /// Nodes with a line, or with a declaration.
     lined: Vec<bool>,
+    /// The last node with a line; reading has made it and all before it.
+    last: Option<NodeId>,
     /// The lines.
     pub(super) text: String,
 }
@@ -80,6 +82,7 @@ impl<'g> Writer<'g> {
             gone: 0,
             place: vec![None; count],
             lined: vec![false; count],
+            last: None,
             text: String::new(),
         }
     }
@@ -87,6 +90,7 @@ impl<'g> Writer<'g> {
     /// Takes note that `id` is declared by a line or header already written.
     pub(super) fn declared(&mut self, id: NodeId) {
         self.lined[id.index()] = true;
+        self.last = Some(id);
     }
 
     /// Writes the lines that must stand before a declaration.
@@ -142,11 +146,11 @@ impl<'g> Writer<'g> {
         roots.iter().map(|&id| self.operand(id, false, taken).text).collect()
     }
 
-    /// Whether `id` is a constant inside some line that may wait: written with its type, it is made where it stands,
-    /// which may be before that line.
+    /// Whether `id` is a constant inside what waits: written with its type, it is made where it stands, which may be
+    /// before that.
     fn may_come_early(&self, id: NodeId) -> bool {
         let constant = matches!(self.graph.node(id).op, Op::Const(..));
-        constant && self.place[id.index()].is_none() && !self.lined[id.index()]
+        constant && self.place[id.index()].is_none() && Some(id) > self.last
     }
 
     fn push(&mut self, node: NodeId, written: Option<Written>) {
@@ -206,6 +210,7 @@ impl<'g> Writer<'g> {
 
     fn line(&mut self, id: NodeId, text: &str) {
         self.lined[id.index()] = true;
+        self.last = Some(id);
         let _ = writeln!(self.text, "{}%{} = {text}", self.indent, id.0);
     }
 
@@ -282,7 +287,9 @@ impl<'g> Writer<'g> {
                 _ if self.lined[id.index()] => atom(format!("%{}", id.0)),
                 _ => {
                     let form = plain(&node.op, vec![]);
-                    let Style::Call(name, attributes) = &form.style else { return atom(String::new()) };
+                    let Style::Call(name, attributes) = &form.style else {
+                        return atom(String::new());
+                    };
                     atom(call(name, vec![], attributes))
                 }
             };
@@ -313,11 +320,7 @@ pub(super) fn reference(graph: &Graph, id: NodeId) -> String {
     }
 }
 
-fn call(
-    name: &str,
-    mut arguments: Vec<String>,
-    attributes: &[(&'static str, Attr)],
-) -> String {
+fn call(name: &str, mut arguments: Vec<String>, attributes: &[(&'static str, Attr)]) -> String {
     arguments.extend(attributes.iter().map(|(key, value)| format!("{key}={value}")));
     format!("{name}({})", arguments.join(", "))
 }

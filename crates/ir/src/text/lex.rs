@@ -74,11 +74,7 @@ fn in_name(c: char) -> bool {
 }
 
 /// An error about the text itself.
-pub(super) fn error<T>(
-    at: At,
-    message: impl Into<String>,
-    help: impl Into<String>,
-) -> Parsed<T> {
+pub(super) fn error<T>(at: At, message: impl Into<String>, help: impl Into<String>) -> Parsed<T> {
     Err(TypeError::new("text", at, message, help))
 }
 
@@ -171,9 +167,8 @@ fn word<'a>(rest: &mut Rest<'a>) -> &'a str {
 fn number<'a>(rest: &mut Rest<'a>) -> Parsed<&'a str> {
     let at = rest.at();
     let bytes = rest.text.as_bytes();
-    let digits = |from: usize| {
-        from + bytes[from..].iter().take_while(|b| b.is_ascii_digit()).count()
-    };
+    let digits =
+        |from: usize| from + bytes[from..].iter().take_while(|b| b.is_ascii_digit()).count();
     let mut end = digits(0);
     if rest.text.starts_with("0x") {
         end = 2 + bytes[2..].iter().take_while(|b| b.is_ascii_hexdigit()).count();
@@ -273,7 +268,11 @@ impl<'a> Tokens<'a> {
     /// The error that `what` does not come next.
     pub(super) fn wanted<T>(&self, what: &str) -> Parsed<T> {
         let token = self.peek();
-        error(token.at, format!("needs {what} here, not {}", token.shown()), "see the page on the text form")
+        error(
+            token.at,
+            format!("needs {what} here, not {}", token.shown()),
+            "see the page on the text form",
+        )
     }
 
     /// Whether nothing is left.

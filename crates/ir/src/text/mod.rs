@@ -15,6 +15,7 @@
 
 mod attributes;
 mod broadcast;
+mod call;
 mod calls;
 mod elaborate;
 mod expression;
@@ -24,9 +25,11 @@ mod lex;
 mod parse;
 mod print;
 mod syntax;
+mod value;
 
 pub(crate) use attributes::attributes;
-pub use expression::expression;
+pub use expression::{Variable, expression};
+pub(crate) use print::Functions;
 
 /// Version in the first line.
 const VERSION: &str = "2";

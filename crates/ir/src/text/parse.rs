@@ -1,9 +1,10 @@
 //! Reads a whole text: declarations, functions, statements and results; collects every error.
 
+use super::VERSION;
 use super::elaborate::{Found, Scope, elaborate, float_of, nearest};
 use super::lex::{Kind, Parsed, Tokens, error};
-use super::syntax::{Tree, number, tensor_type};
-use super::VERSION;
+use super::syntax::Tree;
+use super::value::{number, tensor_type};
 use crate::error::{TypeError, TypeErrors};
 use crate::function::Function;
 use crate::graph::{Builder, Graph, NodeId, StateKind};
@@ -24,9 +25,6 @@ impl FromStr for Graph {
     type Err = TypeErrors;
 
     fn from_str(text: &str) -> Result<Graph, TypeErrors> {
-        if text.trim_start().starts_with("graph 1") {
-            return Graph::old_from_str(text);
-        }
         let mut parser = Parser {
             text,
             errors: vec![],
@@ -151,7 +149,8 @@ impl<'a> Parser<'a> {
             };
         };
         let assigned = tokens.peek_at(1).kind == Kind::Symbol("=");
-        let outside = matches!(word, "fn" | "write" | "guard") || StateKind::from_name(word).is_some();
+        let outside =
+            matches!(word, "fn" | "write" | "guard") || StateKind::from_name(word).is_some();
         if let (true, Some((_, header)), false) = (outside, &self.inner, assigned) {
             let message = format!("has a line `{word}` inside function `{}`", header.name);
             let help = "close the function by a line `}` before it";
@@ -330,7 +329,8 @@ impl<'a> Parser<'a> {
         };
         let Some(value) = value else { return Ok(()) };
         if *graph.ty(value) != decl.ty {
-            let message = format!("writes {} to state `{name}` of type {}", graph.ty(value), decl.ty);
+            let message =
+                format!("writes {} to state `{name}` of type {}", graph.ty(value), decl.ty);
             let help = "a state keeps its element type and shape; reshape or cast the value";
             return error(at, message, help);
         }
@@ -474,7 +474,10 @@ fn unknown(name: &str, names: &HashMap<String, Option<NodeId>>, text: &str) -> S
                 && words.next() == Some(name)
     });
     if let Some((i, _)) = below {
-        return format!("it is named in line {}; values are named above the lines that use them", i + 1);
+        return format!(
+            "it is named in line {}; values are named above the lines that use them",
+            i + 1
+        );
     }
     let mut known: Vec<&str> = names.keys().map(String::as_str).take(MAX_SEARCHED).collect();
     known.sort_unstable();

@@ -1,9 +1,8 @@
 //! Prints graphs: functions before their users, then declarations, lines and results.
 
 use super::VERSION;
-use super::attributes::float;
+use super::attributes::{attributes, float};
 use super::calls::is_built_in;
-use super::form::{Style, plain};
 use super::inline::{Writer, reference};
 use super::lex::quoted;
 use crate::function::Function;
@@ -13,15 +12,9 @@ use std::collections::{HashMap, HashSet};
 use std::fmt::{self, Write};
 use std::sync::Arc;
 
-impl Graph {
-    /// The text form.
-    pub fn text(&self) -> String {
-        let mut text = String::new();
-        let _ = self.write_text(&mut text);
-        text
-    }
-
-    fn write_text(&self, f: &mut String) -> fmt::Result {
+/// The text form.
+impl fmt::Display for Graph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "graph {VERSION}")?;
         let mut functions = Functions::default();
         functions.collect(self);
@@ -41,7 +34,8 @@ impl Graph {
                     if let Some(input) = self.inputs().get(i) {
                         let _ = write!(writer.text, "in {}: {}", quoted(&input.name), input.ty);
                         if let Some((low, high)) = input.range {
-                            let _ = write!(writer.text, ", range {} to {}", bound(low), bound(high));
+                            let _ =
+                                write!(writer.text, ", range {} to {}", bound(low), bound(high));
                         }
                         writer.text.push('\n');
                     }
@@ -79,16 +73,33 @@ fn bound(value: f64) -> String {
 
 /// The functions of a graph, each once, those inside others first.
 #[derive(Default)]
-struct Functions {
+pub(crate) struct Functions {
     list: Vec<Arc<Function>>,
-    names: HashMap<Arc<Function>, String>,
+    /// Name, and place in the list.
+    names: HashMap<Arc<Function>, (String, usize)>,
     taken: HashSet<String>,
     /// The last number tried after each name.
     numbers: HashMap<String, usize>,
 }
 
 impl Functions {
-    fn collect(&mut self, graph: &Graph) {
+    /// Every function, those inside others first.
+    pub(crate) fn list(&self) -> &[Arc<Function>] {
+        &self.list
+    }
+
+    /// Place of a function in the list.
+    pub(crate) fn number(&self, function: &Arc<Function>) -> Option<usize> {
+        self.names.get(function).map(|n| n.1)
+    }
+
+    /// Name of a function, which no other has.
+    pub(crate) fn name<'f>(&'f self, function: &'f Arc<Function>) -> &'f str {
+        self.names.get(function).map_or(function.name(), |n| &n.0)
+    }
+
+    /// Adds the functions that `graph` applies, at any depth.
+    pub(crate) fn collect(&mut self, graph: &Graph) {
         for node in graph.nodes() {
             node.op.functions().into_iter().for_each(|f| self.add(f));
         }
@@ -109,22 +120,19 @@ impl Functions {
             *number += 1;
             name = format!("{}_{number}", function.name());
         }
-        self.names.insert(function.clone(), name);
+        self.names.insert(function.clone(), (name, self.list.len()));
         self.list.push(function.clone());
     }
 
     /// Names of the functions of `op`, and whether a call can do without the word `call`.
     fn names(&self, op: &Op) -> Vec<(String, bool)> {
-        let name = |f: &Arc<Function>| {
-            let name = self.names.get(f).map_or(f.name(), String::as_str);
-            (quoted(name), !is_built_in(name))
-        };
+        let name = |f| (quoted(self.name(f)), !is_built_in(self.name(f)));
         op.functions().into_iter().map(name).collect()
     }
 
     fn text(&self, function: &Arc<Function>) -> String {
         let graph = function.graph();
-        let name = self.names.get(function).map_or(function.name(), String::as_str);
+        let name = self.name(function);
         let names = |op: &Op| self.names(op);
         let mut writer = Writer::new(graph, "  ", &names);
         // Inputs that come after other nodes are declared by lines.
@@ -133,8 +141,7 @@ impl Functions {
         let operands: Vec<String> = graph.inputs()[..leading].iter().map(operand).collect();
         let _ = write!(writer.text, "fn {}({})", quoted(name), operands.join(", "));
         if let Some(vjp) = function.vjp() {
-            let vjp = self.names.get(vjp).map_or(vjp.name(), String::as_str);
-            let _ = write!(writer.text, " vjp {}", quoted(vjp));
+            let _ = write!(writer.text, " vjp {}", quoted(self.name(vjp)));
         }
         writer.text.push_str(" {\n");
         for (i, id) in graph.ids().enumerate() {
@@ -165,15 +172,14 @@ impl Graph {
         reference(self, id)
     }
 
-    /// A node by its op, its operands and its attributes, with nothing written inside.
+    /// A node by its op, its operands and all of its attributes, with nothing written inside.
     pub fn expression(&self, id: NodeId) -> String {
         let node = self.node(id);
         let mut words: Vec<String> = node.op.functions().iter().map(|f| quoted(f.name())).collect();
         words.extend(node.inputs.iter().map(|&i| reference(self, i)));
-        if let Style::Call(_, attributes) = plain(&node.op, vec![]).style {
-            let attributes = attributes.iter().filter(|(key, _)| !matches!(*key, "fn" | "then" | "else"));
-            words.extend(attributes.map(|(key, value)| format!("{key}={value}")));
-        }
+        let attributes = attributes(&node.op).into_iter();
+        let attributes = attributes.filter(|(key, _)| !matches!(*key, "fn" | "then" | "else"));
+        words.extend(attributes.map(|(key, value)| format!("{key}={value}")));
         format!("{}({})", node.op.name(), words.join(", "))
     }
 }

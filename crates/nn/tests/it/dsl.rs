@@ -234,3 +234,18 @@ fn sums_up_to_a_place() {
     let long: Vec<f64> = (1..=100).map(|i| f64::from(i * (i + 1) / 2)).collect();
     check!(|g| counting(g, "x", &[100]).cumsum(0), [100], long);
 }
+
+#[test]
+fn contractions_over_any_axes() {
+    // Both trailing axes of `x` meet the leading ones of `y`.
+    check!(
+        |g| counting(g, "x", &[2, 2, 2]).dot(counting(g, "y", &[2, 2]), &[], &[(1, 0), (2, 1)]),
+        [2],
+        [30.0, 70.0]
+    );
+    check!(
+        |g| counting(g, "x", &[2, 2]).dot(counting(g, "y", &[2, 2]), &[(0, 0)], &[(1, 1)]),
+        [2],
+        [5.0, 25.0]
+    );
+}

@@ -212,12 +212,8 @@ impl Groups<'_> {
         let drop = |map: Vec<usize>| -> Map {
             map.into_iter().zip(&sizes).map(|(m, &s)| if s > 1 { m } else { 0 }).collect()
         };
-        let views = [(node.inputs[0], drop(left)), (node.inputs[1], drop(right))]
-            .map(|(x, map)| self.view(x, &sizes, map));
-        let [Ok((a, left, from_a)), Ok((b, right, from_b))] = views else {
-            self.demanded.extend(views.into_iter().filter_map(Result::err));
-            return self.empty_product(id, group);
-        };
+        let wanted = [(node.inputs[0], drop(left)), (node.inputs[1], drop(right))];
+        let views = wanted.clone().map(|(x, map)| self.view(x, &sizes, map));
         let long = |from: usize, to: usize| -> Vec<usize> {
             (from..to).filter(|&d| sizes[d] > 1).collect()
         };
@@ -225,16 +221,27 @@ impl Groups<'_> {
         let (mut m, mut n) = (long(nb, nb + nm), long(nb + nm, nb + nm + nn));
         let k = long(rank - nk, rank);
         let joins = |map: &Map, x: usize, y: usize| map[x] == map[y] * sizes[y];
-        let runs = |map: &Map| k.windows(2).all(|w| joins(map, w[0], w[1]));
-        let strided = n.last().is_some_and(|&d| right[d] != 1);
-        for (bad, operand) in [(!runs(&left), 0), (!runs(&right) || strided, 1)] {
-            if bad {
-                self.demanded.insert(node.inputs[operand]);
+        let fits = |operand: usize, map: &Map| {
+            let strided = operand == 1 && n.last().is_some_and(|&d| map[d] != 1);
+            !strided && k.windows(2).all(|w| joins(map, w[0], w[1]))
+        };
+        let mut found = vec![];
+        for (operand, (view, (x, map))) in views.into_iter().zip(wanted).enumerate() {
+            match view {
+                Ok(view) if fits(operand, &view.1) => found.push(view),
+                Ok(_) => {
+                    let kept = self.kept_windows(x, &sizes, map);
+                    let kept = kept.filter(|(_, map)| fits(operand, map));
+                    self.demanded.insert(kept.map_or(x, |kept| kept.0));
+                }
+                Err(node) => {
+                    self.demanded.insert(node);
+                }
             }
         }
-        if !runs(&left) || !runs(&right) || strided {
+        let Ok([(a, left, from_a), (b, right, from_b)]) = <[_; 2]>::try_from(found) else {
             return self.empty_product(id, group);
-        }
+        };
         // Leading rows or columns that do not merge with the rest are looped over like batches.
         let tail = |dims: &mut Vec<usize>, map: &Map| -> Vec<usize> {
             let apart = dims.windows(2).rposition(|w| !joins(map, w[0], w[1]));
@@ -269,6 +276,23 @@ impl Groups<'_> {
         group.sizes = long.iter().map(|&a| shape.dims()[a]).collect();
         group.product = Some(Product { k: 0, a: zero.clone(), b: zero });
         (group, long.iter().map(|&a| shape.strides()[a]).collect())
+    }
+
+    /// The transposed windows that `id`, wanted at `map`, shows in another order of axes, and their map.
+    fn kept_windows(&self, mut id: NodeId, sizes: &[usize], mut map: Map) -> Option<(NodeId, Map)> {
+        while !self.is_read(id) {
+            let node = self.graph.node(id);
+            let Op::Move(op @ (MoveOp::Transpose(_) | MoveOp::Reshape(_))) = &node.op else {
+                return None;
+            };
+            let operand = self.graph.node(node.inputs[0]);
+            if matches!(operand.op, Op::Move(MoveOp::Window(_))) {
+                return Some((id, map));
+            }
+            map = through_move(op, &operand.ty.shape, &node.ty.shape, sizes, &map).ok()?;
+            id = node.inputs[0];
+        }
+        None
     }
 
     /// Where in memory `id` is read at `map`, and from which element on, passing lazy moves; else what must lie in

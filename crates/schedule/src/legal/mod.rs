@@ -262,13 +262,18 @@ fn transpose(new: &mut Builder, x: NodeId, mut perm: Vec<usize>) -> NodeId {
     new.transpose(x, perm)
 }
 
-/// Follows transposes down from `x`; `list`, of axes of `x`, becomes a list of axes of what is found.
+/// Follows transposes down from `x`, but for those of windows; `list`, of axes of `x`, becomes a list of axes of what is
+/// found.
 fn peel(new: &Builder, mut x: NodeId, list: &mut [usize]) -> NodeId {
-    while let Op::Move(MoveOp::Transpose(perm)) = &new.graph().node(x).op {
+    loop {
+        let node = new.graph().node(x);
+        let Op::Move(MoveOp::Transpose(perm)) = &node.op else { return x };
+        if matches!(new.graph().node(node.inputs[0]).op, Op::Move(MoveOp::Window(_))) {
+            return x;
+        }
         list.iter_mut().for_each(|a| *a = perm[*a]);
-        x = new.graph().node(x).inputs[0];
+        x = node.inputs[0];
     }
-    x
 }
 
 /// The result of a reduction over nothing.

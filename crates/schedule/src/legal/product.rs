@@ -1,7 +1,7 @@
 //! Products in canonical order: `[batch.., m.., k..]` times `[batch.., k.., n..]`.
 
-use super::{peel, reduce};
-use eggrad_ir::{Builder, DotAxes, Graph, NodeId, ReduceOp, Shape};
+use super::{peel, reduce, transpose, window};
+use eggrad_ir::{Builder, DotAxes, Graph, MoveOp, NodeId, Op, ReduceOp, Shape};
 
 /// Rows of a product up to which sums along both operands' contiguous axes beat packing the right operand.
 const FEW_ROWS: usize = 4;
@@ -39,6 +39,21 @@ impl Side {
         first.zip(others).is_none_or(|(k, o)| k > o)
     }
 
+    /// Puts the free axes of windows in the order of memory, where rows or columns are then neighbours; where each free
+    /// axis was before.
+    fn sort_windows(&mut self, b: &Builder) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.free.len()).collect();
+        let node = b.graph().node(self.node);
+        let kept = node.inputs.first().map(|&x| &b.graph().node(x).op);
+        if matches!(node.op, Op::Move(MoveOp::Transpose(_)))
+            && matches!(kept, Some(Op::Move(MoveOp::Window(_))))
+        {
+            order.sort_by_key(|&i| self.free[i]);
+            self.free.sort_unstable();
+        }
+        order
+    }
+
     /// The operand with its axes in the order `[batch.., free.., contract..]`.
     fn rows(&self, b: &mut Builder) -> NodeId {
         b.transpose(self.node, [&self.batch[..], &self.free, &self.contract].concat())
@@ -64,8 +79,8 @@ pub(super) fn product(new: &mut Builder, a: NodeId, b: NodeId, axes: &DotAxes) -
         list.iter().map(|p| if right { p.1 } else { p.0 }).collect()
     };
     let (free_a, free_b) = (axes.free_left(new.ty(a).rank()), axes.free_right(new.ty(b).rank()));
-    let left = Side::new(new, a, &column(&axes.batch, false), &free_a, &column(&pairs, false));
-    let right = Side::new(new, b, &column(&axes.batch, true), &free_b, &column(&pairs, true));
+    let mut left = Side::new(new, a, &column(&axes.batch, false), &free_a, &column(&pairs, false));
+    let mut right = Side::new(new, b, &column(&axes.batch, true), &free_b, &column(&pairs, true));
     let (m, n) = (left.size(new, &left.free), right.size(new, &right.free));
     let k = left.size(new, &left.contract);
     let rows = |s: &Side| s.contracts_rows(new);
@@ -76,7 +91,12 @@ pub(super) fn product(new: &mut Builder, a: NodeId, b: NodeId, axes: &DotAxes) -
     } else if n == 1 {
         canonical(new, &right, &left)
     } else {
-        canonical(new, &left, &right)
+        let (nb, nl) = (left.batch.len(), left.free.len());
+        let rows = left.sort_windows(new).into_iter().map(|i| nb + i);
+        let columns = right.sort_windows(new).into_iter().map(|i| nb + nl + i);
+        let order: Vec<usize> = (0..nb).chain(rows).chain(columns).collect();
+        let y = canonical(new, &left, &right);
+        transpose(new, y, window::inverse(&order))
     };
     new.reshape(y, result)
 }

@@ -10,7 +10,8 @@ const MOST_POSITIONS: usize = 128;
 /// Results side by side from which a reduction down columns pays.
 const FEW_COLUMNS: usize = 4;
 
-/// Windows over `x`, which has elements.
+/// Windows over `x`, which has elements: a transpose of them in the order of axes in which they are best kept in
+/// memory, if they must be, so that all who need them there find the same node.
 pub(super) fn window(b: &mut Builder, x: NodeId, windows: &Windows) -> NodeId {
     let view = b.node(Op::Move(MoveOp::Window(windows.clone())), &[x]);
     let shape = b.ty(view).shape.clone();
@@ -24,7 +25,10 @@ pub(super) fn window(b: &mut Builder, x: NodeId, windows: &Windows) -> NodeId {
     if apart && b.ty(x).shape.dims() == &shape.dims()[..rank] {
         return b.reshape(x, shape);
     }
-    view
+    let positions: Vec<usize> = (rank..shape.rank()).collect();
+    let order = in_front(&shape, &positions);
+    let kept = b.transpose(view, order.clone());
+    transpose(b, kept, inverse(&order))
 }
 
 /// The sum of windows `x`, which has elements, to `shape`.
