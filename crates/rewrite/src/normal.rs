@@ -12,12 +12,13 @@
 //! Note [Cancelling]. A difference of equal terms is 0 only where they are finite, a quotient of equal factors 1 only
 //! where they are finite and not 0. Elsewhere both stay.
 
+use crate::axes::AxisSet;
 use crate::build::{constant, elementwise, expand_to, facts};
 use crate::facts::{Data, Egraph};
 use crate::language::{Head, Term};
 use crate::rational::Rational;
 use egg::Id;
-use eggrad_ir::{BinaryOp, UnaryOp};
+use eggrad_ir::{BinaryOp, DType, ReduceOp, UnaryOp};
 use std::collections::{BTreeMap, HashMap};
 
 /// Factors a product may have, with multiplicity, and terms a sum; what is larger is an atom.
@@ -166,7 +167,7 @@ fn rank(egraph: &Egraph, atom: Id) -> u32 {
     let weight = |term: &Term| match &term.head {
         Head::Softmax(_)
         | Head::CrossEntropy(_)
-        | Head::Reduce(eggrad_ir::ReduceOp::LogSumExp)
+        | Head::Reduce(ReduceOp::LogSumExp)
         | Head::Binary(BinaryOp::LogAddExp) => 2,
         Head::Unary(UnaryOp::Exp | UnaryOp::Exp2) => 6,
         Head::Unary(UnaryOp::Log | UnaryOp::Log2) | Head::Binary(BinaryOp::Pow) => 5,
@@ -229,15 +230,19 @@ impl Forms {
                 break;
             }
         }
+        for &id in &forms.classes {
+            forms.best.entry(id).or_insert_with(|| (Form::atom(bare(egraph, id)), u32::MAX));
+        }
         forms.compare_all(egraph);
         forms
     }
 
-    /// The lightest form of a class.
-    pub(crate) fn get(&self, egraph: &Egraph, id: Id) -> Form {
-        let id = egraph.find(id);
-        let atom = || Form::atom(bare(egraph, id));
-        self.best.get(&id).map_or_else(atom, |(form, _)| form.clone())
+    /// The lightest form of a class, by the number it had when forms were read.
+    pub(crate) fn get(&self, id: Id) -> &Form {
+        match self.best.get(&id) {
+            Some((form, _)) => form,
+            None => panic!("internal error: a class of floats has no form"),
+        }
     }
 
     /// Improves forms once; whether any became lighter.
@@ -283,13 +288,14 @@ impl Forms {
     fn compare_all(&mut self, egraph: &Egraph) {
         for i in 0..self.classes.len() {
             let id = self.classes[i];
-            let mut seen = vec![self.get(egraph, id)];
+            let first = self.others.len();
             let mut shorter = false;
             for term in egraph[id].nodes.iter().filter(|n| is_open(&n.head)) {
                 let Some((form, met)) = self.read(egraph, term) else { continue };
-                shorter |= met && form == seen[0];
-                if seen.len() < MOST_FORMS && !seen.contains(&form) {
-                    seen.push(form.clone());
+                let is_best = form == *self.get(id);
+                shorter |= met && is_best;
+                let seen = &self.others[first..];
+                if !is_best && seen.len() + 1 < MOST_FORMS && seen.iter().all(|o| o.1 != form) {
                     self.others.push((id, form));
                 }
             }
@@ -357,10 +363,9 @@ impl Forms {
 /// short; how many classes were united.
 pub(crate) fn unite(egraph: &mut Egraph, forms: &Forms) -> usize {
     let mut united = 0;
-    let mut known: HashMap<(Form, eggrad_ir::DType, crate::axes::AxisSet), Id> = HashMap::new();
-    let best = forms.classes.iter().map(|&id| (id, forms.get(egraph, id)));
-    let all: Vec<(Id, Form)> = best.chain(forms.others.iter().cloned()).collect();
-    for (id, form) in all {
+    let mut known: HashMap<(&Form, DType, AxisSet), Id> = HashMap::new();
+    let best = forms.classes.iter().map(|&id| (id, forms.get(id)));
+    for (id, form) in best.chain(forms.others.iter().map(|(id, form)| (*id, form))) {
         let (dtype, axes) = {
             let known = facts(egraph, id);
             (known.dtype, known.axes.clone())
@@ -387,9 +392,8 @@ pub(crate) fn unite(egraph: &mut Egraph, forms: &Forms) -> usize {
         }
     }
     for &id in &forms.shorter {
-        let form = forms.get(egraph, id);
         let axes = facts(egraph, id).axes.clone();
-        let short = write(egraph, &form, id);
+        let short = write(egraph, forms.get(id), id);
         let short = expand_to(egraph, short, &axes);
         if facts(egraph, short).axes == axes && egraph.union(id, short) {
             united += 1;

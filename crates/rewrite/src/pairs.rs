@@ -12,7 +12,7 @@ use crate::pattern::{Expr, commuted, left_side};
 use crate::rational::Rational;
 use crate::rules::Rule;
 use egg::{Id, Pattern, Searcher, Subst};
-use eggrad_ir::{BinaryOp, DType};
+use eggrad_ir::BinaryOp;
 use std::collections::{HashMap, HashSet};
 
 /// What one operand of a pair has to be.
@@ -59,9 +59,9 @@ impl Pairs {
 
     /// Adds the pairs that some left side matches; how many were new.
     pub(crate) fn extend(&mut self, egraph: &mut Egraph, forms: &Forms) -> usize {
-        let mut classes: HashMap<(Form, DType), Id> = HashMap::new();
+        let mut classes: HashMap<&Form, Id> = HashMap::new();
         for &id in &forms.classes {
-            classes.entry((forms.get(egraph, id), facts(egraph, id).dtype)).or_insert(id);
+            classes.entry(forms.get(id)).or_insert(id);
         }
         let mut found = vec![];
         for &id in &forms.classes {
@@ -69,12 +69,12 @@ impl Pairs {
             if egraph[id].nodes.iter().any(|n| n.head == Head::Expand) {
                 continue;
             }
-            let form = forms.get(egraph, id);
+            let form = forms.get(id);
             match form.single() {
                 Some((product, coefficient)) => {
                     self.factors(egraph, id, product, coefficient, &mut found);
                 }
-                None => self.terms(egraph, id, &form, &classes, &mut found),
+                None => self.terms(egraph, id, form, &classes, &mut found),
             }
         }
         let join = |(id, op, a, b, rest): Found| rest.join(egraph, id, op, a, b);
@@ -123,7 +123,7 @@ impl Pairs {
         egraph: &Egraph,
         id: Id,
         form: &Form,
-        classes: &HashMap<(Form, DType), Id>,
+        classes: &HashMap<&Form, Id>,
         found: &mut Vec<Found>,
     ) {
         let dtype = facts(egraph, id).dtype;
@@ -139,7 +139,8 @@ impl Pairs {
                     Form { constant: Rational::ZERO, terms: vec![(product.clone(), c)] }
                 }
             };
-            classes.get(&(form, dtype)).copied()
+            let found = classes.get(&form).copied();
+            found.filter(|&id| facts(egraph, id).dtype == dtype)
         };
         let mut list: Vec<(Option<Product>, Rational)> =
             form.terms.iter().map(|(p, c)| (Some(p.clone()), *c)).collect();

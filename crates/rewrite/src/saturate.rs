@@ -143,15 +143,18 @@ pub(crate) fn saturate(
             }
         }
         egraph.rebuild();
-        let mut forms = Forms::of(egraph);
-        let united = unite(egraph, &forms) > 0;
-        egraph.rebuild();
-        if united {
-            changed = true;
-            forms = Forms::of(egraph);
+        // Forms are dear: they are read when the rules have nothing to say.
+        if !changed {
+            let mut forms = Forms::of(egraph);
+            let united = unite(egraph, &forms) > 0;
+            egraph.rebuild();
+            if united {
+                forms = Forms::of(egraph);
+            }
+            let paired = pairs.extend(egraph, &forms) > 0;
+            egraph.rebuild();
+            changed = united || paired;
         }
-        changed |= pairs.extend(egraph, &forms) > 0;
-        egraph.rebuild();
         if !changed && size == (egraph.total_size(), egraph.number_of_classes()) {
             break Stop::Saturated;
         }
