@@ -27,6 +27,8 @@ mod language;
 mod lower;
 mod normal;
 mod optimize;
+#[cfg(test)]
+mod order;
 mod pairs;
 mod pattern;
 mod raise;
