@@ -25,7 +25,7 @@ const SIZES: [usize; 4] = [2, 3, 2, 3];
 /// Matches that must agree before a rule counts as checked.
 const WANTED: usize = 12;
 /// Draws after which a rule that was not matched often enough has failed.
-const ATTEMPTS: usize = 20_000;
+const ATTEMPTS: usize = 80_000;
 /// Values on which identities tend to break.
 const SPECIAL: [f64; 6] = [0.0, 1.0, -1.0, 0.5, 2.0, 3.0];
 
@@ -308,7 +308,9 @@ fn needed(asks: Asks) -> bool {
         | Asks::Constant
         | Asks::Moderate
         | Asks::Wide
-        | Asks::Frozen => false,
+        | Asks::Fixed
+        | Asks::Frozen
+        | Asks::Changes => false,
     }
 }
 

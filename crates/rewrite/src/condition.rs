@@ -41,7 +41,11 @@ conditions! {
     /// Elements may be far above 0.
     Wide = "wide", 1;
     /// Made of frozen states and constants alone.
+    Fixed = "fixed", 1;
+    /// Fixed, and not of constants alone.
     Frozen = "frozen", 1;
+    /// Not fixed: different from run to run.
+    Changes = "changes", 1;
     /// Every element is an integer.
     Integer = "integer", 1;
     /// Every element is a real number.
@@ -103,7 +107,9 @@ impl Condition {
             Asks::Positive => fact(Facts::positive),
             Asks::NonNegative => fact(Facts::nonnegative),
             Asks::Wide => fact(|f| f.high > 64.0),
+            Asks::Fixed => fact(|f| f.fixed),
             Asks::Frozen => fact(|f| f.frozen),
+            Asks::Changes => fact(|f| !f.fixed),
             Asks::Integer => fact(|f| f.integer),
             Asks::Finite => fact(|f| f.finite),
             Asks::Constant => fact(|f| f.constant.is_some()),

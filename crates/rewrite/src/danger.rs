@@ -169,21 +169,29 @@ fn binary_danger(
     }
 }
 
-/// Whether a sum of elements that all fit can be too large for its type.
+/// Whether a sum that can be too large for its type is made smaller only afterwards, by a constant.
 pub(crate) fn overflows(egraph: &Egraph, term: &Term) -> bool {
-    let reach = |id: Id| {
-        let known = facts(egraph, id);
-        known.low.abs().max(known.high.abs()).min(largest(known.dtype))
-    };
-    let term_reach = match &term.head {
-        Head::Reduce(ReduceOp::Sum) => reach(term.args[1]),
-        Head::Dot => reach(term.args[1]) * reach(term.args[2]),
+    let (sum, by) = match (&term.head, &term.args[..]) {
+        (Head::Binary(BinaryOp::Div | BinaryOp::Mul), [a, b]) => {
+            match (facts(egraph, *a).constant, facts(egraph, *b).constant) {
+                (None, Some(_)) => (*a, *b),
+                (Some(_), None) => (*b, *a),
+                _ => return false,
+            }
+        }
         _ => return false,
     };
-    let n = crate::build::axes(egraph, term.args[0]).elements(&egraph.analysis.sizes);
-    let known = facts(egraph, term.args[1]);
-    let most = largest(known.dtype);
-    known.dtype.is_float() && term_reach.min(most) * n > most
+    let size = facts(egraph, by).low.abs();
+    let shrinks = if term.head == Head::Binary(BinaryOp::Div) { size > 1.0 } else { size < 1.0 };
+    let too_large = |sum: &Term| {
+        let [over, x] = sum.args[..] else { return false };
+        let (n, known) = (crate::build::axes(egraph, over), facts(egraph, x));
+        let most = largest(known.dtype);
+        let reach = known.low.abs().max(known.high.abs()).min(most);
+        known.dtype.is_float() && reach * n.elements(&egraph.analysis.sizes) > most
+    };
+    let sums = |n: &&Term| n.head == Head::Reduce(ReduceOp::Sum);
+    shrinks && egraph[sum].nodes.iter().filter(sums).any(too_large)
 }
 
 /// The danger of computing the value of `class` by `term`.

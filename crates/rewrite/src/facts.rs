@@ -45,6 +45,8 @@ pub(crate) struct Facts {
     /// Elements are not negative and sum to one over these axes.
     pub(crate) simplex: Option<AxisSet>,
     /// Made of frozen states and constants alone.
+    pub(crate) fixed: bool,
+    /// Fixed, and not of constants alone.
     pub(crate) frozen: bool,
 }
 
@@ -55,8 +57,8 @@ impl Facts {
         let integer = !dtype.is_float();
         let (constant, simplex) = (None, None);
         let (finite, nonzero) = (integer, false);
-        let frozen = false;
-        Facts { dtype, axes, constant, low, high, finite, nonzero, integer, simplex, frozen }
+        let (fixed, frozen) = (false, false);
+        Facts { dtype, axes, constant, low, high, finite, nonzero, integer, simplex, fixed, frozen }
     }
 
     pub(crate) fn positive(&self) -> bool {
@@ -150,6 +152,7 @@ impl Analysis<Term> for Context {
         merged.integer |= b.integer;
         merged.constant = merged.constant.or(b.constant);
         merged.simplex = merged.simplex.or(b.simplex.clone());
+        merged.fixed |= b.fixed;
         merged.frozen |= b.frozen;
         let did = DidMerge(merged != old, merged != b);
         *a = merged;
@@ -322,23 +325,27 @@ pub(crate) fn infer<'a>(context: &Context, term: &Term, get: impl Fn(Id) -> &'a 
         }
         Head::Opaque(number) => opaque_facts(context, *number, |i| tensor(i)),
     };
-    let made_of_frozen = || {
-        let tensors = term.args.iter().filter_map(|&a| match get(a) {
-            Data::Tensor(facts) => Some(facts.frozen),
-            Data::Axes(_) | Data::Renaming(_) | Data::Type(_) => None,
-        });
-        tensors.fold(true, |all, frozen| all && frozen)
+    let of_operands = || {
+        let mut all = (true, false);
+        for &arg in &term.args {
+            if let Data::Tensor(x) = get(arg) {
+                all = (all.0 && x.fixed, all.1 || x.frozen);
+            }
+        }
+        (all.0, all.0 && all.1)
     };
-    let frozen = match &term.head {
+    let (fixed, frozen) = match &term.head {
         Head::Opaque(number) => match &context.opaque[*number as usize].op {
-            Op::Input(_) => false,
-            Op::State(i) => context.frozen.get(*i).copied().unwrap_or(false),
-            Op::Random { .. } | Op::RandomKey { .. } => false,
-            _ => made_of_frozen(),
+            Op::Input(_) | Op::Random { .. } | Op::RandomKey { .. } => (false, false),
+            Op::State(i) => {
+                let frozen = context.frozen.get(*i).copied().unwrap_or(false);
+                (frozen, frozen)
+            }
+            _ => of_operands(),
         },
-        _ => made_of_frozen(),
+        _ => of_operands(),
     };
-    let facts = Facts { frozen, ..facts };
+    let facts = Facts { fixed, frozen, ..facts };
     Data::Tensor(facts)
 }
 

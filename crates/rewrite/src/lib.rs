@@ -10,6 +10,7 @@
 //! the reals may be exchanged; a form that can overflow or divide by zero never replaces one that cannot.
 #![forbid(unsafe_code)]
 
+mod affine;
 mod axes;
 mod build;
 #[cfg(test)]
@@ -25,6 +26,7 @@ mod facts;
 mod interval;
 mod language;
 mod lower;
+mod moves;
 mod normal;
 mod optimize;
 #[cfg(test)]

@@ -98,6 +98,7 @@ const FILES: &[(&str, &str)] = &[
     ("explog.rules", include_str!("rules/explog.rules")),
     ("functions.rules", include_str!("rules/functions.rules")),
     ("softmax.rules", include_str!("rules/softmax.rules")),
+    ("linear.rules", include_str!("rules/linear.rules")),
     ("select.rules", include_str!("rules/select.rules")),
 ];
 

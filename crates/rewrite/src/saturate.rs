@@ -3,8 +3,10 @@
 //! After the first round only classes are searched near which something changed: a match reaches no deeper below its
 //! class than the deepest pattern, and conditions ask for facts of what was matched.
 
+use crate::affine::Folding;
 use crate::facts::Egraph;
 use crate::language::{Head, Term};
+use crate::moves::Moves;
 use crate::normal::{Forms, unite};
 use crate::optimize::{Limits, Semantics};
 use crate::pairs::Pairs;
@@ -13,6 +15,9 @@ use crate::report::Stop;
 use crate::rules::Rule;
 use egg::{ENodeOrVar, Id, Searcher};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Name under which folded linear layers are counted among the rules.
+const FOLDING: &str = "linear-folding";
 
 /// What saturation did.
 #[derive(Clone, Debug)]
@@ -118,7 +123,9 @@ pub(crate) fn saturate(
     let mut counts = BTreeMap::new();
     let mut iterations = 0;
     let rules: Vec<&Rule> = rules.iter().filter(|r| semantics.allows(r.class)).collect();
+    let mut folding = Folding::default();
     let mut pairs = Pairs::of(rules.iter().copied());
+    let mut moves = Moves::of(rules.iter().copied());
     let sides = Sides::new(&rules);
     let mut classes: Vec<Id> = egraph.classes().map(|c| c.id).collect();
     let stop = 'rounds: loop {
@@ -153,7 +160,14 @@ pub(crate) fn saturate(
             }
             let paired = pairs.extend(egraph, &forms) > 0;
             egraph.rebuild();
-            changed = united || paired;
+            let met = moves.extend(egraph) > 0;
+            egraph.rebuild();
+            let folded = folding.fold(egraph);
+            egraph.rebuild();
+            if folded > 0 {
+                *counts.entry(FOLDING.to_string()).or_insert(0) += folded;
+            }
+            changed = united || paired || met || folded > 0;
         }
         if !changed && size == (egraph.total_size(), egraph.number_of_classes()) {
             break Stop::Saturated;

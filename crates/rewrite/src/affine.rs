@@ -1,0 +1,157 @@
+//! Linear layers with frozen weights become one, however many there are.
+//!
+//! A class that is a product with a frozen weight, or such a product with frozen biases and scales and further frozen
+//! weights behind it, is `x · W + c`. One sweep from operands to users finds `x`, `W` and `c` of every class: weights
+//! are multiplied from the left, each layer adds a few frozen terms, and no rule has to travel from layer to layer.
+
+use crate::axes::AxisSet;
+use crate::build::{add, axes, axes_leaf, elementwise, expand_to, facts, make};
+use crate::facts::{Data, Egraph};
+use crate::language::{Head, Term};
+use egg::Id;
+use eggrad_ir::{BinaryOp, UnaryOp};
+use std::collections::{HashMap, HashSet};
+
+/// `sum over S of x · w`, and `c`.
+#[derive(Clone)]
+struct Affine {
+    x: Id,
+    over: AxisSet,
+    w: Id,
+    c: Option<Id>,
+    /// Steps that were taken together.
+    steps: usize,
+}
+
+/// What has been done, by class.
+#[derive(Default)]
+pub(crate) struct Folding {
+    known: HashMap<Id, Affine>,
+    done: HashSet<Id>,
+}
+
+impl Folding {
+    /// Adds the folded form of every class that has one and has not got it yet; how many.
+    pub(crate) fn fold(&mut self, egraph: &mut Egraph) -> usize {
+        if !egraph.analysis.frozen.contains(&true) {
+            return 0;
+        }
+        let changing = |id: &Id| matches!(&egraph[*id].data, Data::Tensor(f) if f.dtype.is_float() && !f.fixed);
+        let mut classes: Vec<Id> = egraph.classes().map(|c| c.id).filter(changing).collect();
+        classes.sort_unstable();
+        let mut folded = 0;
+        for id in classes {
+            if self.known.contains_key(&id) {
+                continue;
+            }
+            let terms = egraph[id].nodes.clone();
+            let Some(found) = terms.iter().find_map(|term| self.read(egraph, term)) else {
+                continue;
+            };
+            if found.steps > 1 && self.done.insert(id) {
+                let whole = found.write(egraph);
+                let all = facts(egraph, id).axes.clone();
+                let whole = expand_to(egraph, whole, &all);
+                let alike = facts(egraph, whole).axes == all;
+                folded += usize::from(alike && egraph.union(id, whole));
+            }
+            self.known.insert(id, found);
+        }
+        folded
+    }
+
+    /// The affine form of a term whose operands have been read.
+    fn read(&self, egraph: &mut Egraph, term: &Term) -> Option<Affine> {
+        let fixed = |egraph: &Egraph, id: Id| facts(egraph, id).fixed;
+        let known = |egraph: &Egraph, id: Id| self.known.get(&egraph.find(id)).cloned();
+        match (&term.head, &term.args[..]) {
+            (Head::Dot, &[over, a, b]) => {
+                let (y, w) = if fixed(egraph, b) { (a, b) } else { (b, a) };
+                if !facts(egraph, w).frozen || fixed(egraph, y) {
+                    return None;
+                }
+                let over = axes(egraph, over);
+                let Some(inner) = known(egraph, y) else {
+                    return Some(Affine { x: y, over, w, c: None, steps: 1 });
+                };
+                inner.times(egraph, &over, w)
+            }
+            (Head::Unary(UnaryOp::Neg), &[y]) => {
+                let inner = known(egraph, y)?;
+                Some(inner.each(egraph, &|egraph, v| {
+                    elementwise(egraph, Head::Unary(UnaryOp::Neg), &[v])
+                }))
+            }
+            (Head::Binary(op @ (BinaryOp::Add | BinaryOp::Sub)), &[a, b]) => {
+                let first_changes = fixed(egraph, b);
+                let (y, c) = if first_changes { (a, b) } else { (b, a) };
+                if !fixed(egraph, c) {
+                    return None;
+                }
+                let mut inner = known(egraph, y)?;
+                if *op == BinaryOp::Sub && !first_changes {
+                    inner = inner.each(egraph, &|egraph, v| {
+                        elementwise(egraph, Head::Unary(UnaryOp::Neg), &[v])
+                    });
+                }
+                let op = if first_changes { *op } else { BinaryOp::Add };
+                let c = match (inner.c, op) {
+                    (Some(old), op) => elementwise(egraph, Head::Binary(op), &[old, c]),
+                    (None, BinaryOp::Sub) => elementwise(egraph, Head::Unary(UnaryOp::Neg), &[c]),
+                    (None, _) => c,
+                };
+                Some(Affine { c: Some(c), steps: inner.steps + 1, ..inner })
+            }
+            (Head::Binary(op @ (BinaryOp::Mul | BinaryOp::Div)), &[a, b]) => {
+                let (y, s) = match (fixed(egraph, a), fixed(egraph, b), op) {
+                    (false, true, _) => (a, b),
+                    (true, false, BinaryOp::Mul) => (b, a),
+                    _ => return None,
+                };
+                let inner = known(egraph, y)?;
+                if !inner.over.disjoint(&facts(egraph, s).axes) {
+                    return None;
+                }
+                let head = Head::Binary(*op);
+                Some(inner.each(egraph, &|egraph, v| elementwise(egraph, head.clone(), &[v, s])))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Affine {
+    /// With `f`, which is linear and works element by element, behind it.
+    fn each(self, egraph: &mut Egraph, f: &dyn Fn(&mut Egraph, Id) -> Id) -> Affine {
+        let w = f(egraph, self.w);
+        let c = self.c.map(|c| f(egraph, c));
+        Affine { w, c, steps: self.steps + 1, ..self }
+    }
+
+    /// With a further product, over `over` with `w`, behind it.
+    fn times(self, egraph: &mut Egraph, over: &AxisSet, w: Id) -> Option<Affine> {
+        let apart = over.disjoint(&facts(egraph, self.x).axes)
+            && self.over.disjoint(&facts(egraph, w).axes);
+        if !apart {
+            return None;
+        }
+        let over = axes_leaf(egraph, over.clone());
+        let product = make(egraph, Head::Dot, &[over, self.w, w])?;
+        let c = match self.c {
+            Some(c) => Some(make(egraph, Head::Dot, &[over, c, w])?),
+            None => None,
+        };
+        Some(Affine { w: product, c, steps: self.steps + 1, ..self })
+    }
+
+    /// Adds the term.
+    fn write(&self, egraph: &mut Egraph) -> Id {
+        let over = axes_leaf(egraph, self.over.clone());
+        let product = make(egraph, Head::Dot, &[over, self.x, self.w]);
+        let product = product.unwrap_or_else(|| add(egraph, Head::Dot, &[over, self.x, self.w]));
+        match self.c {
+            Some(c) => elementwise(egraph, Head::Binary(BinaryOp::Add), &[product, c]),
+            None => product,
+        }
+    }
+}
