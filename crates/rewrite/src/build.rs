@@ -8,7 +8,7 @@ use crate::facts::{Data, Egraph, Facts};
 use crate::language::{Head, Kind, Term};
 use crate::rational::Rational;
 use egg::Id;
-use eggrad_ir::{BinaryOp, CrossEntropyOp, DType, ReduceOp};
+use eggrad_ir::{BinaryOp, CrossEntropyOp, DType, MoveOp, Op, ReduceOp};
 use std::sync::Arc;
 
 /// Facts of a tensor's class.
@@ -64,7 +64,7 @@ pub(crate) fn rename(egraph: &mut Egraph, x: Id, map: Vec<(Axis, Axis)>) -> Id {
 }
 
 /// The operand of an `expand` in the class, if there is one: the one with the fewest axes.
-fn strip(egraph: &Egraph, id: Id) -> Id {
+pub(crate) fn strip(egraph: &Egraph, id: Id) -> Id {
     let expands = egraph[id].nodes.iter().filter(|n| n.head == Head::Expand);
     let fewest = expands.map(|n| n.args[1]).min_by_key(|&x| facts(egraph, x).axes.len());
     fewest.unwrap_or(id)
@@ -152,6 +152,42 @@ pub(crate) fn elementwise(egraph: &mut Egraph, head: Head, args: &[Id]) -> Id {
     expand_to(egraph, result, &wanted)
 }
 
+/// Adds positional op `number` of one operand; what only moves elements along axes along which they are equal is left
+/// out.
+pub(crate) fn positional(egraph: &mut Egraph, number: u32, x: Id) -> Id {
+    let opaque = &egraph.analysis.opaque[number as usize];
+    if let Op::Move(MoveOp::Reshape(_) | MoveOp::Slice { .. } | MoveOp::Window(_)) = opaque.op {
+        let before = AxisSet::new(opaque.args[0].iter().copied());
+        let after = AxisSet::new(opaque.out.iter().copied());
+        let bare = strip(egraph, x);
+        if facts(egraph, bare).axes.disjoint(&before.minus(&after)) {
+            return expand_to(egraph, bare, &after);
+        }
+    }
+    add(egraph, Head::Opaque(number), &[x])
+}
+
+/// A conversion; to the type there is, or back from a type that holds every value of it, is none.
+fn cast(egraph: &mut Egraph, args: &[Id]) -> Id {
+    let Data::Type(to) = egraph[args[0]].data else { return add(egraph, Head::Cast, args) };
+    let from = facts(egraph, args[1]).dtype;
+    if from == to {
+        return args[1];
+    }
+    let wider = |inner: DType| {
+        inner == to && inner.is_float() && from.is_float() && from.bytes() >= inner.bytes()
+    };
+    let inner = egraph[strip(egraph, args[1])].nodes.iter().filter(|n| n.head == Head::Cast);
+    let back = inner.map(|n| n.args[1]).find(|&x| wider(facts(egraph, x).dtype));
+    match back {
+        Some(x) => {
+            let axes = facts(egraph, args[1]).axes.clone();
+            expand_to(egraph, x, &axes)
+        }
+        None => elementwise(egraph, Head::Cast, args),
+    }
+}
+
 /// Adds `head` applied to `args` in normal form; `None` when the operands do not fit it.
 pub(crate) fn make(egraph: &mut Egraph, head: Head, args: &[Id]) -> Option<Id> {
     Some(match &head {
@@ -167,7 +203,8 @@ pub(crate) fn make(egraph: &mut Egraph, head: Head, args: &[Id]) -> Option<Id> {
             }
             add(egraph, head, args)
         }
-        Head::Unary(_) | Head::Binary(_) | Head::Compare(_) | Head::Select | Head::Cast => {
+        Head::Cast => cast(egraph, args),
+        Head::Unary(_) | Head::Binary(_) | Head::Compare(_) | Head::Select => {
             elementwise(egraph, head, args)
         }
         Head::Expand => {

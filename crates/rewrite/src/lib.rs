@@ -39,6 +39,7 @@ mod report;
 mod rules;
 mod saturate;
 mod search;
+mod slices;
 mod small;
 #[cfg(test)]
 mod sound;

@@ -7,12 +7,15 @@
 //! small; extraction decides which form is computed.
 
 use crate::axes::AxisSet;
-use crate::build::{axes_leaf, constant, elementwise, expand_to, facts, make, rename};
+use crate::build::{
+    axes_leaf, constant, elementwise, expand_to, facts, make, positional, rename, strip,
+};
 use crate::facts::{Data, Egraph};
 use crate::language::{Head, Opaque, Term};
 use crate::pattern::{Expr, commuted, variables};
 use crate::rational::Rational;
 use crate::rules::Rule;
+use crate::slices::cut;
 use egg::{Id, Var};
 use eggrad_interp::scalar::unary_float;
 use eggrad_ir::{BinaryOp, DType, Literal, MarkOp, MoveOp, Op, UnaryOp};
@@ -31,7 +34,24 @@ pub(crate) struct Moves {
     below_arithmetic: Vec<Expr>,
     /// Left sides of two operands that share variables, one of which mixes elements.
     joint: Vec<(Head, [Expr; 2])>,
-    numbers: HashMap<Opaque, u32>,
+    numbers: Numbers,
+}
+
+/// Numbers of positional ops.
+#[derive(Default)]
+pub(crate) struct Numbers(HashMap<Opaque, u32>);
+
+impl Numbers {
+    /// The number of an op, which may be new.
+    pub(crate) fn of(&mut self, egraph: &mut Egraph, opaque: Opaque) -> u32 {
+        for i in self.0.len()..egraph.analysis.opaque.len() {
+            self.0.entry(egraph.analysis.opaque[i].clone()).or_insert(i as u32);
+        }
+        *self.0.entry(opaque.clone()).or_insert_with(|| {
+            egraph.analysis.opaque.push(opaque);
+            egraph.analysis.opaque.len() as u32 - 1
+        })
+    }
 }
 
 /// Ops that normal forms see through: a left side matches inside their sums and products.
@@ -231,7 +251,7 @@ impl Moves {
             below: HashMap::new(),
             below_arithmetic: vec![],
             joint: vec![],
-            numbers: HashMap::new(),
+            numbers: Numbers::default(),
         };
         for rule in rules {
             moves.collect(&rule.left);
@@ -286,7 +306,7 @@ impl Moves {
                 }
             }
         }
-        let mut new = 0;
+        let mut new = cut(egraph, &mut self.numbers);
         for site in sites {
             new += usize::from(self.settle(egraph, &site));
         }
@@ -370,21 +390,10 @@ impl Moves {
             None => {
                 let op = Op::Const(dtype, Literal::Float(value.to_bits()));
                 let opaque = Opaque { op, args: vec![], out: vec![], dtype };
-                let number = self.number(egraph, opaque);
+                let number = self.numbers.of(egraph, opaque);
                 egraph.add(Term::leaf(Head::Opaque(number)))
             }
         }
-    }
-
-    /// The number of a positional op.
-    fn number(&mut self, egraph: &mut Egraph, opaque: Opaque) -> u32 {
-        for i in self.numbers.len()..egraph.analysis.opaque.len() {
-            self.numbers.entry(egraph.analysis.opaque[i].clone()).or_insert(i as u32);
-        }
-        *self.numbers.entry(opaque.clone()).or_insert_with(|| {
-            egraph.analysis.opaque.push(opaque);
-            egraph.analysis.opaque.len() as u32 - 1
-        })
     }
 
     /// The lower op on moved operands.
@@ -468,7 +477,7 @@ impl Moves {
         *old = Literal::Float(fill.to_bits());
         let wanted = AxisSet::new(opaque.args[0].iter().copied());
         let x = expand_to(egraph, x, &wanted);
-        let number = self.number(egraph, opaque);
+        let number = self.numbers.of(egraph, opaque);
         Some(egraph.add(Term::new(Head::Opaque(number), &[x])))
     }
 }
@@ -533,15 +542,9 @@ fn axes_of(egraph: &Egraph, id: Id) -> AxisSet {
     crate::build::axes(egraph, id)
 }
 
-/// The operand without axes along which it is constant.
-fn bare(egraph: &Egraph, id: Id) -> Id {
-    let inner = egraph[id].nodes.iter().filter(|n| n.head == Head::Expand).map(|n| n.args[1]);
-    inner.min_by_key(|&x| facts(egraph, x).axes.len()).unwrap_or(id)
-}
-
 /// `x` after the move: itself where it is constant along what the move changes.
 fn move_operand(egraph: &mut Egraph, lower: &Term, x: Id) -> Option<Id> {
-    let bare = bare(egraph, x);
+    let bare = strip(egraph, x);
     if let Head::Cast | Head::Mark(_) = lower.head {
         if let Some(constant) = facts(egraph, bare).constant {
             let dtype = match lower.head {
@@ -576,7 +579,7 @@ fn before(egraph: &mut Egraph, lower: &Term, x: Id) -> Option<Id> {
 
 /// As [`before`], of what is there already.
 fn unmoved(egraph: &Egraph, lower: &Term, x: Id) -> Option<Id> {
-    let bare = bare(egraph, x);
+    let bare = strip(egraph, x);
     let pad = padding(egraph, lower).is_some();
     let changed = changed_axes(egraph, lower);
     if !pad && changed.is_some_and(|c| facts(egraph, bare).axes.disjoint(&c)) {
@@ -607,7 +610,7 @@ fn apply(egraph: &mut Egraph, term: &Term) -> Option<Id> {
                 return None;
             }
             let x = expand_to(egraph, term.args[0], &wanted);
-            Some(egraph.add(Term::new(term.head.clone(), &[x])))
+            Some(positional(egraph, *number, x))
         }
         Head::Rename => {
             let Data::Renaming(map) = &egraph[term.args[0]].data else { return None };

@@ -1,7 +1,9 @@
 //! From the positional graph to the e-graph of named axes.
 
 use crate::axes::{Axis, AxisSet, Naming, name_axes, reshape_groups, through};
-use crate::build::{add, axes_leaf, constant, expand_to, facts, make, rename, sum, type_leaf};
+use crate::build::{
+    add, axes_leaf, constant, expand_to, facts, make, positional, rename, sum, type_leaf,
+};
 use crate::domains::Domains;
 use crate::facts::{Context, Egraph, Facts};
 use crate::interval::dtype_bounds;
@@ -156,7 +158,10 @@ impl Raiser<'_> {
                 number
             }
         };
-        add(&mut self.egraph, Head::Opaque(number), operands)
+        match (operands, self.protected[id.index()]) {
+            (&[x], false) => positional(&mut self.egraph, number, x),
+            _ => add(&mut self.egraph, Head::Opaque(number), operands),
+        }
     }
 
     /// What is promised of a leaf. Counters stay far from the ends of their type.
