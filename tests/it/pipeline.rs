@@ -38,7 +38,7 @@ fn compiled(graph: &Graph, case: &RandomGraph) -> (Vec<Tensor>, Vec<Tensor>) {
     let mut outputs: Vec<Tensor> =
         graph.outputs().iter().map(|o| Tensor::full(graph.ty(o.node).clone(), 0.0)).collect();
     let mut views: Vec<ArrayMut<'_>> = outputs.iter_mut().map(|t| array_mut(&mut t.data)).collect();
-    let mut bound = States { arrays: &mut states, map: &map };
+    let mut bound = States { arrays: &mut states, map: &map, version: 0 };
     executable.run(&mut workspace, &inputs, &mut bound, &mut views).expect("runs");
 
     let input_bytes: Vec<Vec<u8>> = case.inputs.iter().map(|t| bytes(&t.data)).collect();

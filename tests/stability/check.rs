@@ -131,7 +131,7 @@ fn results(
     let map: Vec<usize> = (0..arena.len()).collect();
     let mut output = vec![0f32; done.outputs[0].ty.shape.elements()];
     let mut workspace = executable.workspace().map_err(|e| e.to_string())?;
-    let mut bound = States { arrays: &mut arena, map: &map };
+    let mut bound = States { arrays: &mut arena, map: &map, version: 0 };
     executable
         .run(&mut workspace, &arrays, &mut bound, &mut [ArrayMut::F32(&mut output)])
         .map_err(|e| e.to_string())?;

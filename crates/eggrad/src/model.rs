@@ -397,6 +397,9 @@ impl Compiled {
         } else {
             let graph = Graph::new();
             (self.write)(&graph, rows);
+            if self.name != "train" {
+                graph.freeze();
+            }
             let mut options = self.options.clone();
             // Pictures of the first size, usually the full batch, are the ones to look at.
             if !self.sessions.is_empty() {

@@ -47,6 +47,7 @@ pub fn compile(written: &Graph, options: &Options) -> Result<(Executable, Graph,
     let mut report = stages.report;
     report.nodes_after = optimised.computing_nodes();
     report.kernels = plan.kernel_count();
+    report.setup_kernels = plan.setup;
     report.arena_bytes = plan.arena_bytes;
     report.code_bytes = executable.code_bytes();
     Ok((executable, optimised, report))

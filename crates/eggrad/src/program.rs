@@ -5,7 +5,7 @@ use crate::explain::explain;
 use crate::pipeline::{Options, compile};
 use crate::report::Report;
 use crate::store::Store;
-use eggrad_ir::{At, Graph, StateDecl, TypeError};
+use eggrad_ir::{At, Graph, StateDecl, StateKind, TypeError};
 use eggrad_jit::{ArrayMut, ArrayRef, Executable, RunError, SharedStates, States, Workspace};
 use eggrad_nn::Init;
 use std::sync::Arc;
@@ -48,13 +48,22 @@ impl Program {
 }
 
 /// Working memory to run a [`Program`] over a [`Store`].
+///
+/// What the program makes of frozen states alone is computed in the first run, and again only after one of them has
+/// changed: by `Store::get_mut`, or in a run of a program that trains it.
 #[derive(Debug)]
 pub struct Session {
     program: Arc<Program>,
     workspace: Workspace,
     /// Place in the store of each state of the program.
     places: Vec<usize>,
+    /// Those that the program writes.
+    written: Vec<usize>,
+    /// Those that it reads and takes for constant.
+    frozen: Vec<usize>,
     store: u64,
+    /// Version of the store when it was looked at last, and of the frozen states then.
+    version: (u64, u64),
 }
 
 impl Session {
@@ -67,9 +76,20 @@ impl Session {
             store.attach(&state.name, state.kind, &state.ty, init, state.at)
         };
         let states = program.graph.states().iter().zip(&program.inits);
-        let places = states.map(attach).collect::<Result<_, Error>>()?;
+        let places = states.map(attach).collect::<Result<Vec<usize>, Error>>()?;
         let workspace = program.executable.workspace()?;
-        Ok(Session { program: Arc::clone(program), workspace, places, store: store.id() })
+        let slots = || program.executable.plan().states.iter().zip(&places);
+        let written = slots().filter(|(slot, _)| slot.written);
+        let frozen = slots().filter(|(slot, _)| slot.kind == StateKind::Frozen && !slot.written);
+        Ok(Session {
+            written: written.map(|(_, &place)| place).collect(),
+            frozen: frozen.map(|(_, &place)| place).collect(),
+            program: Arc::clone(program),
+            workspace,
+            places,
+            store: store.id(),
+            version: (store.id(), 0),
+        })
     }
 
     /// The program this session runs.
@@ -101,8 +121,12 @@ impl Session {
         at: At,
     ) -> Result<(), Error> {
         self.check(store, at)?;
-        let mut states = States { arrays: store.arrays_mut(), map: &self.places };
+        let version = self.version(store);
+        let mut states = States { arrays: store.arrays_mut(), map: &self.places, version };
         let run = self.program.executable.run(&mut self.workspace, inputs, &mut states, outputs);
+        if !self.written.is_empty() && run.is_ok() {
+            store.changed(&self.written);
+        }
         run.map_err(|error| self.explain(error, store, inputs, at))
     }
 
@@ -129,7 +153,8 @@ impl Session {
         at: At,
     ) -> Result<(), Error> {
         self.check(store, at)?;
-        let states = SharedStates { arrays: store.arrays(), map: &self.places };
+        let version = self.version(store);
+        let states = SharedStates { arrays: store.arrays(), map: &self.places, version };
         let run = self.program.executable.run_shared(&mut self.workspace, inputs, states, outputs);
         run.map_err(|error| self.explain(error, store, inputs, at))
     }
@@ -138,6 +163,14 @@ impl Session {
         let arrays = self.places.iter().map(|&place| ArrayRef::from(&store.arrays()[place]));
         let states: Vec<ArrayRef<'_>> = arrays.collect();
         explain(error, &self.program.graph, inputs, &states, at)
+    }
+
+    /// Version of the frozen states.
+    fn version(&mut self, store: &Store) -> u64 {
+        if self.version.0 != store.version() {
+            self.version = (store.version(), store.version_of(&self.frozen));
+        }
+        self.version.1
     }
 
     fn check(&self, store: &Store, at: At) -> Result<(), Error> {

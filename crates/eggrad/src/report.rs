@@ -34,6 +34,8 @@ pub struct Report {
     pub notes: Vec<String>,
     /// Kernels per run.
     pub kernels: usize,
+    /// Kernels that run before the first run and when frozen states have changed.
+    pub setup_kernels: usize,
     /// Bytes of the arena for intermediate values.
     pub arena_bytes: usize,
     /// Bytes of machine code.
@@ -66,9 +68,13 @@ impl fmt::Display for Report {
         for note in &self.notes {
             writeln!(f, "note      {note}")?;
         }
+        let once = match self.setup_kernels {
+            0 => String::new(),
+            count => format!(" and {count} once"),
+        };
         writeln!(
             f,
-            "kernels   {}, arena {:.1} KiB, machine code {:.1} KiB",
+            "kernels   {}{once}, arena {:.1} KiB, machine code {:.1} KiB",
             self.kernels,
             self.arena_bytes as f64 / 1024.0,
             self.code_bytes as f64 / 1024.0

@@ -24,14 +24,23 @@ pub struct Store {
     entries: Vec<Entry>,
     arrays: Vec<Aligned>,
     index: BTreeMap<String, usize>,
+    /// Version of each state's value: another number whenever it may have changed, the same in no other store.
+    versions: Vec<u64>,
+    /// Version of the latest change.
+    version: u64,
+}
+
+/// A number that no store of this process has had.
+fn next() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 impl Store {
     /// An empty store; states begin as their initialisers say with random streams of `seed`.
     pub fn new(seed: u64) -> Store {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Store { id, seed, entries: vec![], arrays: vec![], index: BTreeMap::new() }
+        let (id, index) = (next(), BTreeMap::new());
+        Store { id, seed, entries: vec![], arrays: vec![], index, versions: vec![], version: id }
     }
 
     /// Paths, kinds and types of all states, in the order they were first met.
@@ -52,7 +61,9 @@ impl Store {
 
     /// The elements of one state, row-major, to change.
     pub fn get_mut(&mut self, path: &str) -> Option<ArrayMut<'_>> {
-        self.index.get(path).map(|&i| ArrayMut::from(&mut self.arrays[i]))
+        let &i = self.index.get(path)?;
+        self.changed(&[i]);
+        Some(ArrayMut::from(&mut self.arrays[i]))
     }
 
     /// Overwrites one number of a state that is a single float, such as `adam.learning_rate`.
@@ -93,8 +104,14 @@ impl Store {
         at: At,
     ) -> Result<usize, Error> {
         if let Some(&i) = self.index.get(name) {
-            let entry = &self.entries[i];
-            if entry.ty != *ty || entry.kind != kind {
+            let entry = &mut self.entries[i];
+            // One program may train what another reads as frozen.
+            let trained = |kind| matches!(kind, StateKind::Param | StateKind::Frozen);
+            let fits = entry.kind == kind || (trained(entry.kind) && trained(kind));
+            if fits && entry.ty == *ty && kind == StateKind::Param {
+                entry.kind = kind;
+            }
+            if entry.ty != *ty || !fits {
                 let mut error = TypeError::new(
                     name,
                     at,
@@ -121,7 +138,25 @@ impl Store {
         self.arrays.push(array);
         self.entries.push(Entry { name: name.to_string(), kind, ty: ty.clone(), at });
         self.index.insert(name.to_string(), i);
+        self.versions.push(0);
+        self.changed(&[i]);
         Ok(i)
+    }
+
+    /// Notes that the values of these states may be others from now on.
+    pub(crate) fn changed(&mut self, places: &[usize]) {
+        self.version = next();
+        places.iter().for_each(|&place| self.versions[place] = self.version);
+    }
+
+    /// Version of the latest change of any state.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Version of the latest change of these states.
+    pub(crate) fn version_of(&self, places: &[usize]) -> u64 {
+        places.iter().map(|&place| self.versions[place]).max().unwrap_or(0)
     }
 
     pub(crate) fn arrays(&self) -> &[Aligned] {

@@ -402,6 +402,12 @@ impl Builder {
         }
     }
 
+    /// Makes every trained parameter declared so far a frozen one.
+    pub fn freeze(&mut self) {
+        let params = self.graph.states.iter_mut().filter(|s| s.kind == StateKind::Param);
+        params.for_each(|s| s.kind = StateKind::Frozen);
+    }
+
     /// Names the float that must be finite before any state is written.
     pub fn set_guard(&mut self, loss: Option<NodeId>) {
         self.graph.guard = loss;

@@ -62,7 +62,7 @@ fn measure(name: &str, kind: KernelKind, sizes: &[usize], units: f64, unit: &str
         let rounds = 20;
         let round = Instant::now();
         for _ in 0..rounds {
-            let mut states = States { arrays: &mut [], map: &[] };
+            let mut states = States { arrays: &mut [], map: &[], version: 0 };
             let outputs = &mut [ArrayMut::from(&mut output)];
             executable.run(&mut workspace, &inputs, &mut states, outputs).unwrap();
         }

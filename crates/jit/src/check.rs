@@ -32,6 +32,7 @@ macro_rules! ensure {
 pub(crate) fn check(plan: &Plan) -> Result<(), String> {
     for nested in plan.nested() {
         ensure!(nested.states.is_empty() && nested.guard.is_none(), "a nested plan has states");
+        ensure!(nested.setup == 0, "a nested plan has a setup");
         ensure!(nested.arena_bytes <= MAX_BYTES, "{} nested bytes", nested.arena_bytes);
         check_plan(nested).map_err(|e| format!("nested: {e}"))?;
     }
@@ -51,10 +52,12 @@ fn check_plan(plan: &Plan) -> Result<(), String> {
     for (i, kernel) in plan.kernels.iter().enumerate() {
         check_kernel(plan, kernel).map_err(|e| format!("kernel {i} `{}`: {e}", kernel.name))?;
     }
+    ensure!(plan.setup <= plan.kernels.len(), "the setup ends after the last kernel");
     if let Some(guard) = &plan.guard {
         let buffer = plan.buffers.get(guard.buffer).ok_or("the guard has no buffer")?;
         ensure!(buffer.elements == 1 && buffer.dtype.is_float(), "the guard is not one float");
         ensure!(guard.after <= plan.kernels.len(), "the guard comes after the last kernel");
+        ensure!(guard.after >= plan.setup, "the guard comes before the end of the setup");
         for kernel in &plan.kernels[..guard.after] {
             let mut written = written(&kernel.kind).into_iter();
             let state = written.find(|&arg| matches!(place(plan, kernel, arg), Place::State(_)));

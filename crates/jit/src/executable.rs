@@ -63,6 +63,8 @@ pub struct Workspace {
     table: Vec<*mut u8>,
     /// Entries of the store and states mapped to them; room for sorting without allocating.
     mapped: Vec<(usize, usize)>,
+    /// Version of the frozen states that the plan's setup has run on.
+    version: Option<u64>,
     identity: Arc<()>,
 }
 
@@ -79,6 +81,10 @@ pub struct States<'a> {
     pub arrays: &'a mut [Aligned],
     /// For each state of the plan, in order, its entry in `arrays`.
     pub map: &'a [usize],
+    /// Version of the frozen states: what is computed of them alone is not computed again while runs with one workspace
+    /// pass the same number. Other values, in the same or in another store, need another number. Without frozen states
+    /// any number will do.
+    pub version: u64,
 }
 
 /// As [`States`], for plans that write none of them.
@@ -88,6 +94,8 @@ pub struct SharedStates<'a> {
     pub arrays: &'a [Aligned],
     /// For each state of the plan, in order, its entry in `arrays`.
     pub map: &'a [usize],
+    /// Version of the frozen states, see [`States`].
+    pub version: u64,
 }
 
 impl Executable {
@@ -132,10 +140,12 @@ impl Executable {
         let arena = Bytes::try_zeroed(bytes).ok_or(RunError::Memory { bytes })?;
         let table = self.programs.table(arena.ptr(), self.constants.ptr());
         let mapped = Vec::with_capacity(self.plan.states.len());
-        Ok(Workspace { arena, table, mapped, identity: self.identity.clone() })
+        let identity = self.identity.clone();
+        Ok(Workspace { arena, table, mapped, version: None, identity })
     }
 
-    /// Computes outputs and new states from inputs and states. Allocates nothing unless it fails.
+    /// Computes outputs and new states from inputs and states; what depends on frozen states alone, when their version
+    /// is another than in the last run with this workspace. Allocates nothing unless it fails.
     ///
     /// # Errors
     /// See [`RunError`]. Arguments are checked before anything is computed; if the guarded value is not finite, outputs
@@ -147,7 +157,8 @@ impl Executable {
         states: &mut States<'_>,
         outputs: &mut [ArrayMut<'_>],
     ) -> Result<(), RunError> {
-        let states = SharedStates { arrays: states.arrays, map: states.map };
+        let States { arrays, map, version } = states;
+        let states = SharedStates { arrays, map, version: *version };
         self.check(workspace, inputs, states, outputs)?;
         // SAFETY: checked above; `run` was given all states mutably.
         unsafe { self.execute(workspace, inputs, states, outputs) }
@@ -228,17 +239,21 @@ impl Executable {
     ) -> Result<(), RunError> {
         let inputs = inputs.iter().map(ArrayRef::ptr);
         let outputs = outputs.iter_mut().map(ArrayMut::ptr);
+        let version = Some(states.version);
         let states = states.map.iter().map(|&entry| states.arrays[entry].ptr());
         let table = &mut workspace.table;
         self.programs.set(table, inputs.chain(outputs).chain(states));
         let kernels = self.programs.kernels();
-        let before = self.plan.guard.as_ref().map_or(0, |guard| guard.after);
+        let setup = self.plan.setup;
+        let before = self.plan.guard.as_ref().map_or(setup, |guard| guard.after);
+        let first = if workspace.version == version { setup } else { 0 };
         let value = {
             let _flush = FlushToZero::set();
             // SAFETY: the code is owned by `self`, which is borrowed; the arena belongs to the workspace, and the
             // constants to `self`; arrays have been checked, by the caller's promise, and so has the plan, by
             // `compile`.
-            unsafe { self.programs.run(table, 0, before) };
+            unsafe { self.programs.run(table, first, before) };
+            workspace.version = version;
             // SAFETY: the address is that of a buffer of one float, see `check::check`.
             let value = self.programs.guarded(table).map(|at| unsafe { self.guarded(at) });
             if value.is_none_or(f64::is_finite) {

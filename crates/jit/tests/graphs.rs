@@ -43,6 +43,16 @@ proptest! {
     fn random_graphs_of_f64(case in random_graph(Config::new(DType::F64)), fuse: bool) {
         check(&case, fuse);
     }
+
+    /// What is made of frozen states is there in the second run, which does not compute it.
+    #[test]
+    fn random_graphs_with_frozen_leaves(
+        case in random_graph(Config::new(DType::F32)),
+        fuse: bool,
+        which: u32,
+    ) {
+        check(&case.freeze(which), fuse);
+    }
 }
 
 /// The same functions, to the letter, whatever the number of threads that made them.

@@ -73,6 +73,7 @@ fn step() -> Plan {
             kernel("copy", &[4, 5], 1, copy),
         ],
         arena_bytes: 128,
+        setup: 0,
         inputs: vec![slot("x", DType::F32, &[], 0), slot("labels", DType::I64, &[3], 6)],
         outputs: vec![slot("y", DType::F32, &[1], 5)],
         states: vec![state("w", 1, 4, true), state("other", 2, 7, false)],
@@ -97,7 +98,7 @@ fn try_run(
     y: &mut [f32],
 ) -> Result<(), RunError> {
     let mut workspace = executable.workspace().expect("memory");
-    let mut states = States { arrays, map };
+    let mut states = States { arrays, map, version: 0 };
     let inputs = [ArrayRef::F32(x), labels];
     executable.run(&mut workspace, &inputs, &mut states, &mut [ArrayMut::F32(y)])
 }
@@ -152,7 +153,7 @@ fn arguments_are_checked_before_any_work() {
     }
 
     let mut workspace = executable.workspace().expect("memory");
-    let mut states = States { arrays: &mut [], map: &[] };
+    let mut states = States { arrays: &mut [], map: &[], version: 0 };
     let error = executable.run(&mut workspace, &[], &mut states, &mut []).unwrap_err();
     assert_eq!(error, RunError::Count { role: Role::Input, expected: 2, got: 0 });
     let other = compile(&Plan::default(), &JitConfig::default()).unwrap();
@@ -176,7 +177,7 @@ fn a_written_state_has_an_entry_of_its_own() {
     try_run(&executable, &[1.0], labels, &mut arrays, &[1, 2], &mut y).unwrap();
 
     let mut workspace = executable.workspace().expect("memory");
-    let shared = SharedStates { arrays: &arrays, map: &[1, 2] };
+    let shared = SharedStates { arrays: &arrays, map: &[1, 2], version: 0 };
     let error = executable.run_shared(&mut workspace, &[], shared, &mut []).unwrap_err();
     assert_eq!(error, RunError::Writes { name: "w".into() });
 }
@@ -211,7 +212,7 @@ fn threads_share_an_executable_and_a_store() {
                 for round in 0..200 {
                     let x = vec![(thread * 1000 + round) as f32; n];
                     let mut y = vec![0.0; n];
-                    let states = SharedStates { arrays: store, map: &[0] };
+                    let states = SharedStates { arrays: store, map: &[0], version: 0 };
                     let outputs = &mut [ArrayMut::F32(&mut y)];
                     executable
                         .run_shared(&mut workspace, &[ArrayRef::F32(&x)], states, outputs)

@@ -69,7 +69,7 @@ fn check(executable: &Executable, x: &[f32], expected: Option<(f32, f32)>) {
     let before = CALLS.load(Ordering::SeqCst);
     for _ in 0..100 {
         let outputs = &mut [ArrayMut::F32(&mut y), ArrayMut::F32(&mut z)];
-        let mut states = States { arrays: &mut [], map: &[] };
+        let mut states = States { arrays: &mut [], map: &[], version: 0 };
         executable.run(&mut workspace, &[ArrayRef::F32(x)], &mut states, outputs).unwrap();
     }
     assert_eq!(CALLS.load(Ordering::SeqCst), before);

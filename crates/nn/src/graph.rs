@@ -8,6 +8,9 @@ use eggrad_ir::{
 };
 use std::cell::{Cell, RefCell};
 
+/// What to do instead of writing a frozen parameter.
+const FROZEN_HELP: &str = "train in a graph of its own, which shares the store";
+
 /// A model while it is being written.
 ///
 /// Tensors are `Copy` handles into it. An op with operands that do not fit records an error with the user's file and
@@ -19,6 +22,8 @@ pub struct Graph {
     inits: RefCell<Vec<Init>>,
     layers: RefCell<Vec<String>>,
     dtype: Cell<Option<DType>>,
+    /// Whether parameters are declared frozen from now on.
+    frozen: Cell<bool>,
     /// Random streams drawn so far.
     pub(crate) streams: Cell<u64>,
 }
@@ -95,6 +100,28 @@ impl Graph {
         self.declare_state(name, StateKind::Frozen, ty, init, At::here())
     }
 
+    /// Reads all trainable parameters, declared before or after, as frozen: for graphs that predict. What depends on
+    /// them alone is then computed once, not in every run, and weights may be multiplied with each other. Parameters may
+    /// be frozen in one graph and trained by another.
+    ///
+    /// # Errors
+    /// Recorded in the graph: a parameter that the graph writes.
+    #[track_caller]
+    pub fn freeze(&self) {
+        let at = At::here();
+        self.frozen.set(true);
+        let written = self.params().into_iter().filter(|param| {
+            let builder = self.builder.borrow();
+            builder.graph().states().iter().any(|s| Some(s.read) == param.id && s.write.is_some())
+        });
+        for param in written {
+            let name = self.state_name(param).unwrap_or_default();
+            let message = format!("comes after a write to `{name}`");
+            self.record(TypeError::new("freeze", at, message, FROZEN_HELP));
+        }
+        self.builder.borrow_mut().freeze();
+    }
+
     /// A state of any kind and type.
     #[track_caller]
     pub fn state(&self, name: &str, kind: StateKind, ty: TensorType, init: Init) -> Tensor<'_> {
@@ -143,6 +170,12 @@ impl Graph {
         let (message, help) = match self.builder.borrow().graph().node(state).op {
             Op::State(i) if self.builder.borrow().graph().states()[i].write.is_some() => {
                 ("goes to a state that has been written", "write each state once")
+            }
+            Op::State(i)
+                if self.frozen.get()
+                    && self.builder.borrow().graph().states()[i].kind == StateKind::Frozen =>
+            {
+                ("goes to a frozen parameter", FROZEN_HELP)
             }
             Op::State(_) => ("", ""),
             _ => ("goes to a state", "pass what `param` or `state` gave"),
@@ -267,6 +300,8 @@ impl Graph {
         if !self.check_size(path, &ty, at) {
             return self.poison();
         }
+        let trained = kind == StateKind::Param;
+        let kind = if trained && self.frozen.get() { StateKind::Frozen } else { kind };
         self.inits.borrow_mut().push(init);
         let id = self.builder.borrow_mut().declare_state(path, kind, ty, at);
         Tensor { graph: self, id: Some(id) }

@@ -340,6 +340,9 @@ pub struct Plan {
     pub buffers: Vec<Buffer>,
     /// All kernels, in the order they run.
     pub kernels: Vec<Kernel>,
+    /// Number of leading kernels whose results depend on frozen states and constants alone. A run may leave them out
+    /// when they have run on the same arena and these states have not changed since.
+    pub setup: usize,
     /// Bytes of the arena.
     pub arena_bytes: usize,
     /// Inputs, in the graph's order.
@@ -356,21 +359,25 @@ impl Plan {
     /// The plans that kernels of this one run, at any depth, each once, before those that run them.
     pub fn nested(&self) -> Vec<&Arc<Plan>> {
         let mut found = vec![];
-        self.add_nested(&mut found);
+        add_nested(&self.kernels, &mut found);
         found
     }
 
-    fn add_nested<'p>(&'p self, found: &mut Vec<&'p Arc<Plan>>) {
-        for plan in self.kernels.iter().flat_map(|k| k.kind.nested()) {
-            if !found.iter().any(|known| Arc::ptr_eq(known, plan)) {
-                plan.add_nested(found);
-                found.push(plan);
-            }
-        }
-    }
-
-    /// Kernels of this plan and of nested ones, however often those run.
+    /// Kernels of this plan and of nested ones, however often those run; without those of the setup.
     pub fn kernel_count(&self) -> usize {
-        self.kernels.len() + self.nested().iter().map(|plan| plan.kernels.len()).sum::<usize>()
+        let mut nested = vec![];
+        let kernels = &self.kernels[self.setup..];
+        add_nested(kernels, &mut nested);
+        kernels.len() + nested.iter().map(|plan| plan.kernels.len()).sum::<usize>()
+    }
+}
+
+/// Appends the plans that `kernels` run, at any depth, each once, before those that run them.
+fn add_nested<'p>(kernels: &'p [Kernel], found: &mut Vec<&'p Arc<Plan>>) {
+    for plan in kernels.iter().flat_map(|k| k.kind.nested()) {
+        if !found.iter().any(|known| Arc::ptr_eq(known, plan)) {
+            add_nested(&plan.kernels, found);
+            found.push(plan);
+        }
     }
 }

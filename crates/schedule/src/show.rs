@@ -10,9 +10,12 @@
 //!   writes b5 [25, 1, 0]
 //! ```
 //!
+//! With setup kernels the first line counts them, they are called so, and what they leave behind is `kept`.
+//!
 //! Strides stand for each loop, outermost first; what a body computes is not shown. Nested plans follow the kernel that
 //! runs them, indented.
 
+use crate::assign::kept;
 use crate::plan::{Access, Fold, FoldOp, Kernel, KernelKind, Phase, Place, Plan, Store, Target};
 use eggrad_body::{Body, Inst};
 use eggrad_ir::Part;
@@ -21,17 +24,24 @@ use std::fmt;
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (kernels, bytes) = (self.kernels.len(), self.arena_bytes);
-        write!(f, "kernels: {kernels}, arena: {} ({bytes} B)", size(bytes))?;
+        write!(f, "kernels: {kernels}")?;
+        if self.setup > 0 {
+            write!(f, ", setup: {}", self.setup)?;
+        }
+        write!(f, ", arena: {} ({bytes} B)", size(bytes))?;
         if let Some(guard) = &self.guard {
             write!(f, ", guard: b{} after k{}", guard.buffer, guard.after)?;
         }
         writeln!(f)?;
+        let kept = kept(self);
         for (i, buffer) in self.buffers.iter().enumerate() {
             let (dtype, elements) = (buffer.dtype.name(), buffer.elements);
-            writeln!(f, "b{i} {}: {dtype} x {elements}, {}", buffer.name, buffer.place)?;
+            let kept = if kept[i] { ", kept" } else { "" };
+            writeln!(f, "b{i} {}: {dtype} x {elements}, {}{kept}", buffer.name, buffer.place)?;
         }
         for (i, kernel) in self.kernels.iter().enumerate() {
-            write!(f, "k{i} {kernel}")?;
+            let setup = if i < self.setup { "setup " } else { "" };
+            write!(f, "k{i} {setup}{kernel}")?;
         }
         Ok(())
     }

@@ -4,21 +4,23 @@
 //! * nothing reads the arena or an output before a kernel wrote it, and nothing that is alive shares bytes;
 //! * every output with elements is written; inputs and constants never are;
 //! * no state is written before the guard is known; scattered additions are not split between threads;
-//! * nested plans keep these promises, have neither states nor guard, and fit the kernels that run them, which write
+//! * setup kernels read frozen states, constants and what setup wrote, and write the arena; nothing else writes what
+//!   they leave behind, and the guard comes after them;
+//! * nested plans keep these promises, have neither states, guard nor setup, and fit the kernels that run them, which write
 //!   nothing that they read.
 
-use crate::assign::{Use, lifetimes, uses};
+use crate::assign::{Use, kept, lifetimes, uses};
 use crate::lower::lane;
 use crate::plan::{ALIGN, Access, Kernel, KernelKind, Phase, Place, Plan, Slot, Store, Target};
 use eggrad_body::{Body, Inst, Value};
-use eggrad_ir::DType;
+use eggrad_ir::{DType, StateKind};
 
 /// Everything that is wrong with `plan`; empty for a plan that keeps its promises.
 pub fn verify(plan: &Plan) -> Vec<String> {
     let mut errors = vec![];
     for nested in plan.nested() {
-        if !nested.states.is_empty() || nested.guard.is_some() {
-            errors.push("a nested plan has states or a guard".to_string());
+        if !nested.states.is_empty() || nested.guard.is_some() || nested.setup > 0 {
+            errors.push("a nested plan has states, a guard or a setup".to_string());
         }
         errors.extend(verify_kernels(nested).into_iter().map(|e| format!("nested: {e}")));
     }
@@ -35,7 +37,12 @@ fn verify_kernels(plan: &Plan) -> Vec<String> {
         let name = |e: String| format!("kernel {i} `{}`: {e}", kernel.name);
         errors.extend(check.errors.into_iter().map(name));
     }
+    if plan.setup > plan.kernels.len() || plan.guard.as_ref().is_some_and(|g| g.after < plan.setup)
+    {
+        errors.push("the setup is longer than the plan, or ends after the guard".to_string());
+    }
     if errors.is_empty() {
+        check_setup(plan, &mut errors);
         check_writes(plan, &mut errors);
         check_arena(plan, &mut errors);
     }
@@ -283,6 +290,33 @@ impl KernelCheck<'_> {
             self.access(access, (add.size as usize).saturating_sub(1) * add.stride as usize);
             if !body.lane(add.index).is_int() {
                 self.fail("scatters by what is no integer");
+            }
+        }
+    }
+}
+
+/// What setup kernels touch, and what no other kernel may write.
+fn check_setup(plan: &Plan, errors: &mut Vec<String>) {
+    let kept = kept(plan);
+    for (i, kernel) in plan.kernels.iter().enumerate() {
+        for u in uses(&kernel.kind) {
+            let number = kernel.args[u.arg];
+            let buffer = &plan.buffers[number];
+            let fits = match buffer.place {
+                _ if i >= plan.setup => !(u.store && kept[number]),
+                Place::Arena(_) => true,
+                Place::Constant(_) => !u.store,
+                Place::State(s) => {
+                    let state = &plan.states[s];
+                    !u.store && state.kind == StateKind::Frozen && !state.written
+                }
+                Place::Input(_) | Place::Output(_) => false,
+            };
+            if !fits {
+                let what = if u.store { "writes" } else { "reads" };
+                let side = if i < plan.setup { "in the setup" } else { "after the setup" };
+                errors
+                    .push(format!("kernel {i} `{}` {what} `{}` {side}", kernel.name, buffer.name));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Random graphs: the plan evaluator agrees with the interpreter, fused and not.
+//! Random graphs: the plan evaluator agrees with the interpreter, fused and not, also where leaves are frozen.
 
 mod common;
 
@@ -28,5 +28,10 @@ proptest! {
     #[test]
     fn random_graphs_agree_in_f32(g in random_graph(Config { steps: 30, ..Config::new(DType::F32) })) {
         agrees(&g, 1e-5);
+    }
+
+    #[test]
+    fn random_graphs_with_frozen_leaves(g in random_graph(Config::new(DType::F64)), which: u32) {
+        agrees(&g.freeze(which), 1e-9);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::recipe::cook;
 use eggrad_interp::Tensor;
-use eggrad_ir::{DType, Graph};
+use eggrad_ir::{Builder, DType, Graph, NodeId, Op, StateKind};
 use proptest::prelude::*;
 use std::fmt;
 
@@ -53,6 +53,48 @@ impl RandomGraph {
         let inputs = self.graph.inputs().iter().map(|i| (&i.name, &i.ty));
         let states = self.graph.states().iter().map(|s| (&s.name, &s.ty));
         inputs.chain(states).filter(|l| l.1.dtype.is_float()).map(|l| l.0.as_str()).collect()
+    }
+
+    /// The same values, where some leaves are frozen states: bit `i` of `which` says so of input or state `i`, inputs
+    /// first. States that are written stay as they are.
+    pub fn freeze(&self, which: u32) -> RandomGraph {
+        let frozen = |i: usize| which >> i & 1 == 1;
+        let (old, mut builder) = (&self.graph, Builder::new());
+        let mut map = vec![NodeId(0); old.nodes().len()];
+        let (mut inputs, mut states) = (vec![], vec![]);
+        for (i, x) in old.inputs().iter().enumerate().filter(|x| !frozen(x.0)) {
+            map[x.node.index()] = builder.declare_input(&x.name, x.ty.clone(), x.range, x.at);
+            inputs.push(self.inputs[i].clone());
+        }
+        for (i, x) in old.inputs().iter().enumerate().filter(|x| frozen(x.0)) {
+            let kind = StateKind::Frozen;
+            map[x.node.index()] = builder.declare_state(&x.name, kind, x.ty.clone(), x.at);
+            states.push(self.inputs[i].clone());
+        }
+        for (i, state) in old.states().iter().enumerate() {
+            let freeze = state.write.is_none() && frozen(old.inputs().len() + i);
+            let kind = if freeze { StateKind::Frozen } else { state.kind };
+            let ty = state.ty.clone();
+            map[state.read.index()] = builder.declare_state(&state.name, kind, ty, state.at);
+            states.push(self.states[i].clone());
+        }
+        for (id, node) in old.ids().zip(old.nodes()) {
+            if !matches!(node.op, Op::Input(_) | Op::State(_)) {
+                let args: Vec<NodeId> = node.inputs.iter().map(|i| map[i.index()]).collect();
+                map[id.index()] = builder.node(node.op.clone(), &args);
+            }
+        }
+        for output in old.outputs() {
+            builder.output(&output.name, map[output.node.index()]);
+        }
+        for state in old.states() {
+            if let Some(write) = state.write {
+                builder.write(map[state.read.index()], map[write.index()]);
+            }
+        }
+        builder.set_guard(old.guard().map(|g| map[g.index()]));
+        let graph = builder.build().expect("a graph with other leaves");
+        RandomGraph { graph, inputs, states }
     }
 }
 

@@ -72,7 +72,7 @@ pub(crate) fn run(graph: &Graph, inputs: &[Tensor], states: &[Tensor], fuse: boo
         let mut outputs: Vec<Aligned> =
             plan.outputs.iter().map(|slot| Aligned::zeros(&slot.ty)).collect();
         let mut output_refs: Vec<ArrayMut<'_>> = outputs.iter_mut().map(ArrayMut::from).collect();
-        let mut store = States { arrays: &mut states, map: &map };
+        let mut store = States { arrays: &mut states, map: &map, version: 0 };
         executable.run(&mut workspace, &input_refs, &mut store, &mut output_refs).unwrap();
         for (slot, (found, expected)) in plan.outputs.iter().zip(outputs.iter().zip(&expected)) {
             same_bits(&format!("{} of\n{plan}", slot.name), found, expected);

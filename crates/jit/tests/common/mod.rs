@@ -108,7 +108,7 @@ pub(crate) fn run(executable: &Executable, args: &mut [Arg]) {
             inputs.push(ArrayRef::from(&arg.array));
         }
     }
-    let mut states = States { arrays: &mut [], map: &[] };
+    let mut states = States { arrays: &mut [], map: &[], version: 0 };
     let mut workspace = executable.workspace().expect("memory");
     executable.run(&mut workspace, &inputs, &mut states, &mut outputs).unwrap();
 }

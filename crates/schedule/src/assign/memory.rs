@@ -3,7 +3,22 @@
 use crate::plan::{ALIGN, MAX_BYTES, Place, Plan};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// First and last kernel that touches each buffer.
+/// Whether each buffer is one of the arena's that setup kernels write and later ones, or the guard, read.
+pub(crate) fn kept(plan: &Plan) -> Vec<bool> {
+    let mut setup = vec![false; plan.buffers.len()];
+    let mut later = vec![false; plan.buffers.len()];
+    for (i, kernel) in plan.kernels.iter().enumerate() {
+        let touched = if i < plan.setup { &mut setup } else { &mut later };
+        kernel.args.iter().for_each(|&buffer| touched[buffer] = true);
+    }
+    if let Some(guard) = &plan.guard {
+        later[guard.buffer] = true;
+    }
+    let arena = plan.buffers.iter().map(|b| matches!(b.place, Place::Arena(_)));
+    arena.zip(setup.into_iter().zip(later)).map(|(arena, (s, l))| arena && s && l).collect()
+}
+
+/// First and last kernel that touches each buffer; every kernel for what setup leaves behind.
 pub(crate) fn lifetimes(plan: &Plan) -> Vec<Option<(usize, usize)>> {
     let mut lifetimes: Vec<Option<(usize, usize)>> = vec![None; plan.buffers.len()];
     let mut touch = |buffer: usize, kernel: usize| {
@@ -16,10 +31,16 @@ pub(crate) fn lifetimes(plan: &Plan) -> Vec<Option<(usize, usize)>> {
     if let Some(guard) = &plan.guard {
         touch(guard.buffer, guard.after.saturating_sub(1));
     }
+    for (life, kept) in lifetimes.iter_mut().zip(kept(plan)) {
+        if kept {
+            *life = Some((0, plan.kernels.len() - 1));
+        }
+    }
     lifetimes
 }
 
-/// Gives every buffer of the arena its place, in the order kernels run: the smallest gap that fits.
+/// Gives every buffer of the arena its place, in the order kernels run: the smallest gap that fits. What setup leaves
+/// behind comes first and shares no bytes.
 pub(crate) fn place(plan: &mut Plan) {
     let lifetimes = lifetimes(plan);
     let mut starts = vec![vec![]; plan.kernels.len()];
@@ -30,6 +51,8 @@ pub(crate) fn place(plan: &mut Plan) {
             ends[*last].push(buffer);
         }
     }
+    let kept = kept(plan);
+    starts.iter_mut().for_each(|list| list.sort_by_key(|&buffer| !kept[buffer]));
     let mut gaps = Gaps::default();
     for (starts, ends) in starts.into_iter().zip(ends) {
         for &buffer in &starts {

@@ -4,7 +4,7 @@ mod memory;
 mod order;
 mod uses;
 
-pub(crate) use memory::lifetimes;
+pub(crate) use memory::{kept, lifetimes};
 pub(crate) use uses::{Use, uses};
 
 use crate::groups::Groups;
@@ -27,6 +27,8 @@ pub(crate) struct Task {
     pub(crate) key: usize,
     /// Whether the guard needs it.
     pub(crate) guards: bool,
+    /// Whether it runs once for many runs.
+    pub(crate) setup: bool,
 }
 
 /// Everything that stands between groups and the plan.
@@ -61,6 +63,7 @@ pub(crate) fn assign(mut lowering: Lowering<'_>, original: &Graph) -> Plan {
         let Some(last) = group.members.last() else { continue };
         let drafts = lowering.lower(index);
         let task = assign.task(drafts, last.index());
+        assign.tasks[task].setup = group.setup;
         for &member in &group.members {
             assign.maker.insert(member, task);
         }
@@ -98,7 +101,7 @@ impl Assign<'_> {
 
     /// A new task, which depends on nothing yet.
     fn task(&mut self, drafts: Vec<Draft>, key: usize) -> usize {
-        self.tasks.push(Task { drafts, key, guards: false });
+        self.tasks.push(Task { drafts, key, guards: false, setup: false });
         self.precedence.add_node(()).index()
     }
 
@@ -189,12 +192,14 @@ impl Assign<'_> {
                 plan.kernels.push(kernel);
             }
         }
-        plan.guard = graph.guard().map(|guard| {
-            let before = order.iter().take_while(|t| self.tasks[**t].guards);
-            Guard {
-                after: before.map(|t| self.tasks[*t].drafts.len()).sum(),
-                buffer: self.number(&mut plan, &mut numbers, Arg::Value(guard)),
-            }
+        let leading = |wanted: &dyn Fn(&Task) -> bool| -> usize {
+            let tasks = order.iter().map(|&t| &self.tasks[t]).take_while(|t| wanted(t));
+            tasks.map(|task| task.drafts.len()).sum()
+        };
+        plan.setup = leading(&|task| task.setup);
+        plan.guard = graph.guard().map(|guard| Guard {
+            after: leading(&|task| task.setup || task.guards),
+            buffer: self.number(&mut plan, &mut numbers, Arg::Value(guard)),
         });
         memory::place(&mut plan);
         plan

@@ -40,7 +40,7 @@ impl Assign<'_> {
             if ty.shape.elements() == 0 {
                 continue;
             }
-            if !self.maker.contains_key(&id) {
+            if !self.maker.contains_key(&id) || self.groups.setup[id.index()] {
                 self.copy(Arg::Value(id), Arg::Output(i), ty, id);
             } else {
                 self.keep(id, Arg::Output(i));
@@ -124,6 +124,7 @@ impl Assign<'_> {
             return true;
         };
         if self.tasks[maker].guards
+            || self.tasks[maker].setup
             || fills_first(&graph.node(value).op)
             || !self.same_positions(maker, read, value)
             || self.leads_to(maker, &self.readers_but(read, maker))
@@ -158,12 +159,16 @@ impl Assign<'_> {
         std::iter::from_fn(|| walk.next(&self.precedence)).any(|t| tasks.contains(&t.index()))
     }
 
-    /// Tasks in the order they run: what the guard needs first, else as the graph was written.
+    /// Tasks in the order they run: what is computed once first, then what the guard needs, else as the graph was
+    /// written.
     pub(super) fn order(&self) -> Vec<usize> {
         let count = self.tasks.len();
         let before = |t| self.precedence.neighbors_directed(NodeIndex::new(t), Incoming).count();
         let mut waiting: Vec<usize> = (0..count).map(before).collect();
-        let rank = |task: usize| Reverse((!self.tasks[task].guards, self.tasks[task].key, task));
+        let rank = |number: usize| {
+            let task = &self.tasks[number];
+            Reverse(((!task.setup, !task.guards), task.key, number))
+        };
         let ready = (0..count).filter(|&t| waiting[t] == 0);
         let mut heap: BinaryHeap<_> = ready.map(rank).collect();
         let mut order = vec![];

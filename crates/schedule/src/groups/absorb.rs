@@ -62,7 +62,7 @@ impl Groups<'_> {
 
     fn absorb(&mut self, group: usize, from: usize) -> bool {
         let (g, d) = (&self.groups[group], &self.groups[from]);
-        let apart = (g.guards && d.writes) || (g.writes && d.guards);
+        let apart = (g.guards && d.writes) || (g.writes && d.guards) || g.setup != d.setup;
         let rows = d.kind == Kind::Row && g.kind == Kind::Row;
         let columns = d.kind == Kind::Column && g.kind == Kind::Column;
         let scalar = d.scalar || g.scalar || g.kind == Kind::Scatter;

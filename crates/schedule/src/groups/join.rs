@@ -103,7 +103,8 @@ impl Groups<'_> {
         let g = &self.groups[group];
         let heavy = g.weight + weight(&self.graph.node(id).op) > MAX_WEIGHT;
         let (guards, writes) = (self.guards[id.index()], self.written[id.index()]);
-        if g.scalar || heavy || (g.guards && writes) || (g.writes && guards) {
+        let apart = g.setup != self.setup[id.index()];
+        if g.scalar || heavy || apart || (g.guards && writes) || (g.writes && guards) {
             return false;
         }
         loop {

@@ -3,7 +3,8 @@
 //! Nodes are visited in order. A *lazy* node (a constant, move, cast, comparison, ...) belongs to no group: whoever
 //! reads it computes it again. Every other node is *solid*: it is computed in exactly one group and stored when another
 //! group reads it. A node joins the group of an operand, or of another reader of its operands, when its loops fit and
-//! no cycle arises; groups of maps are then absorbed by the groups that read them.
+//! no cycle arises; groups of maps are then absorbed by the groups that read them. What is computed once for many runs
+//! shares no group with the rest, see `setup`.
 //!
 //! Where a lazy node's positions are no linear form of the loops, the node is *demanded*: the pass starts again with
 //! it solid. Demands only grow, so this ends.
@@ -11,6 +12,7 @@
 mod absorb;
 mod join;
 mod pull;
+mod setup;
 mod start;
 mod topo;
 
@@ -19,6 +21,7 @@ pub(crate) use pull::{operand_maps, reads_memory};
 use crate::legal::Legal;
 use crate::maps::{Map, split};
 use eggrad_ir::{BinaryOp, Graph, MoveOp, NodeId, Op, UnaryOp};
+use setup::Setup;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Weight of a group beyond which it takes no more nodes; bounds the length of a body.
@@ -94,6 +97,8 @@ pub(crate) struct Group {
     /// Whether some member is needed to know the guard, or is written to a state after it.
     guards: bool,
     writes: bool,
+    /// Whether it is computed once for many runs.
+    pub(crate) setup: bool,
     /// Holds code that cannot be vectorised, which nothing should join.
     scalar: bool,
 }
@@ -121,6 +126,8 @@ pub(crate) struct Groups<'g> {
     guards: Vec<bool>,
     written: Vec<bool>,
     root: Vec<bool>,
+    /// Whether a node is computed once for many runs.
+    pub(crate) setup: Vec<bool>,
     demanded: BTreeSet<NodeId>,
     /// The latest group of single numbers.
     single: Option<usize>,
@@ -135,8 +142,10 @@ pub(crate) fn group(legal: &Legal, fuse: bool) -> Groups<'_> {
         demands.insert(root);
     }
     demands.extend(applied_to(legal));
+    let setup = Setup::new(legal);
+    demands.extend(setup.border);
     loop {
-        let mut pass = Groups::new(legal, &demands);
+        let mut pass = Groups::new(legal, &demands, &setup.nodes);
         for id in legal.graph.ids().filter(|id| legal.live[id.index()]) {
             if pass.solid[id.index()] {
                 pass.place(id, fuse);
@@ -152,7 +161,7 @@ pub(crate) fn group(legal: &Legal, fuse: bool) -> Groups<'_> {
 }
 
 impl<'g> Groups<'g> {
-    fn new(legal: &'g Legal, demands: &BTreeSet<NodeId>) -> Groups<'g> {
+    fn new(legal: &'g Legal, demands: &BTreeSet<NodeId>, setup: &[bool]) -> Groups<'g> {
         let graph = &legal.graph;
         let count = graph.nodes().len();
         let mut users = vec![vec![]; count];
@@ -187,6 +196,7 @@ impl<'g> Groups<'g> {
             guards,
             written,
             root,
+            setup: setup.to_vec(),
             demanded: BTreeSet::new(),
             single: None,
             applied: HashMap::new(),
@@ -201,6 +211,7 @@ impl<'g> Groups<'g> {
             Some(&home) => {
                 self.enter(home, id, vec![], vec![]);
                 self.accept(home, id, pull::Pulled::default());
+                self.groups[home].setup |= self.setup[id.index()];
             }
             None => {
                 let home = self.start(id);
@@ -234,7 +245,7 @@ impl<'g> Groups<'g> {
 
     /// Whether the node's value lies in memory from the start.
     pub(crate) fn is_leaf(&self, id: NodeId) -> bool {
-        matches!(self.graph.node(id).op, Op::Input(_) | Op::State(_) | Op::Data(_))
+        is_leaf(&self.graph.node(id).op)
     }
 
     /// Whether the node's value is read from memory by groups other than its home.
@@ -279,6 +290,11 @@ impl<'g> Groups<'g> {
     }
 }
 
+/// Whether values of the op lie in memory from the start.
+fn is_leaf(op: &Op) -> bool {
+    matches!(op, Op::Input(_) | Op::State(_) | Op::Data(_))
+}
+
 /// Cheap nodes whose values applications of sub-graphs read: these must lie in memory.
 fn applied_to(legal: &Legal) -> Vec<NodeId> {
     let graph = &legal.graph;
@@ -309,7 +325,7 @@ fn solid(legal: &Legal, demands: &BTreeSet<NodeId>) -> Vec<bool> {
     let mut cost = vec![0usize; graph.nodes().len()];
     for id in graph.ids().filter(|id| legal.live[id.index()]) {
         let node = graph.node(id);
-        if matches!(node.op, Op::Input(_) | Op::State(_) | Op::Data(_)) {
+        if is_leaf(&node.op) {
             continue;
         }
         let total = 1 + node.inputs.iter().map(|i| cost[i.index()]).sum::<usize>();

@@ -39,6 +39,7 @@ impl Groups<'_> {
             weight: 0,
             guards: false,
             writes: false,
+            setup: self.setup[id.index()],
             scalar: matches!(
                 node.op,
                 Op::Gather { .. } | Op::ScatterAdd { .. } | Op::Scan { .. } | Op::Cond { .. }

@@ -1,0 +1,85 @@
+//! What is made of frozen states and constants alone: it is computed once for many runs.
+//!
+//! A group is either of such nodes or of others. A value that goes from the first to the second lies in memory; only
+//! views of it are taken where it is read.
+
+use super::{is_cheap, is_leaf};
+use crate::legal::Legal;
+use eggrad_ir::{MoveOp, NodeId, Op, StateKind};
+
+/// What a value depends on.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Made {
+    /// Nothing.
+    Constant,
+    /// Frozen states that stay as they are.
+    Frozen,
+    /// What may differ from run to run.
+    Anew,
+}
+
+/// The part of a graph that is computed once.
+pub(super) struct Setup {
+    /// Whether a node belongs to it; constants do where it reads them.
+    pub(super) nodes: Vec<bool>,
+    /// Cheap nodes of it that the rest would compute again.
+    pub(super) border: Vec<NodeId>,
+}
+
+impl Setup {
+    pub(super) fn new(legal: &Legal) -> Setup {
+        let graph = &legal.graph;
+        let live = || graph.ids().filter(|id| legal.live[id.index()]);
+        let mut made = vec![Made::Constant; graph.nodes().len()];
+        for id in live() {
+            let node = graph.node(id);
+            made[id.index()] = if let Op::State(i) = node.op {
+                let state = &graph.states()[i];
+                let stays = state.write.is_none_or(|w| w == state.read);
+                let frozen = state.kind == StateKind::Frozen && stays;
+                if frozen { Made::Frozen } else { Made::Anew }
+            } else if matches!(node.op, Op::Input(_)) {
+                Made::Anew
+            } else {
+                let operands = node.inputs.iter().map(|i| made[i.index()]);
+                operands.max().unwrap_or(Made::Constant)
+            };
+        }
+        let mut nodes = vec![false; graph.nodes().len()];
+        for id in live().rev() {
+            let node = graph.node(id);
+            nodes[id.index()] |= made[id.index()] == Made::Frozen;
+            nodes[id.index()] &= !is_leaf(&node.op);
+            if nodes[id.index()] {
+                node.inputs.iter().for_each(|i| nodes[i.index()] = true);
+            }
+        }
+        let mut border = vec![];
+        for id in live().filter(|id| made[id.index()] == Made::Anew) {
+            for &input in &graph.node(id).inputs {
+                let mut read = input;
+                while is_view(&graph.node(read).op) {
+                    read = graph.node(read).inputs[0];
+                }
+                if made[read.index()] == Made::Frozen && is_cheap(&graph.node(read).op) {
+                    border.push(read);
+                }
+            }
+        }
+        Setup { nodes, border }
+    }
+}
+
+/// Whether the op shows its operand's elements in other places.
+fn is_view(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Move(
+            MoveOp::Reshape(_)
+                | MoveOp::Transpose(_)
+                | MoveOp::Broadcast { .. }
+                | MoveOp::Slice { .. }
+                | MoveOp::Window(_)
+        )
+    )
+}
