@@ -47,11 +47,33 @@ pub(crate) fn has_attributes(expr: &Expr) -> bool {
     }
 }
 
+pub(crate) fn has_dot(expr: &Expr) -> bool {
+    match expr {
+        Expr::Var(_) | Expr::Number(_) => false,
+        Expr::Term(head, args) => *head == Head::Dot || args.iter().any(has_dot),
+        Expr::Attribute(_, args) => args.iter().any(has_dot),
+    }
+}
+
 /// The expression with the operands of commutative ops in every order, without those that only rename variables.
 pub(crate) fn commuted(expr: &Expr) -> Vec<Expr> {
+    commuted_for(expr, &[], &[])
+}
+
+/// As [`commuted`], where a renaming counts that conditions on `told_apart` or the sides in `result` would notice.
+pub(crate) fn commuted_for(expr: &Expr, result: &[&Expr], told_apart: &[Var]) -> Vec<Expr> {
+    let results: Vec<Vec<Expr>> = result.iter().map(|r| orders(r)).collect();
     let mut seen: Vec<String> = vec![];
     let mut different = |expr: &Expr| {
-        let key = shape_of(expr, &mut BTreeMap::new());
+        let mut names = BTreeMap::new();
+        let mut key = shape_of(expr, &mut names);
+        for ways in &results {
+            let least = ways.iter().map(|way| shape_of(way, &mut names.clone())).min();
+            key.extend(least);
+        }
+        for var in told_apart {
+            key += &shape_of(&Expr::Var(*var), &mut names);
+        }
         !seen.contains(&key) && {
             seen.push(key);
             true

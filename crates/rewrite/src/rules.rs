@@ -13,7 +13,8 @@ use crate::condition::Condition;
 use crate::facts::{Data, Egraph};
 use crate::language::Kind;
 use crate::pattern::{
-    Attribute, Expr, LeftSide, commuted, expression, has_attributes, left_side, variables,
+    Attribute, Expr, LeftSide, commuted, commuted_for, expression, has_attributes, has_dot,
+    left_side, variables,
 };
 use crate::rational::Rational;
 use egg::{Id, Subst, Var};
@@ -211,7 +212,14 @@ impl Rule {
         if !matches!(left, Expr::Term(..)) || has_attributes(&left) {
             return Err("needs a left side of ops only".into());
         }
-        let patterns = commuted(&left).iter().map(left_side).collect();
+        let sides: Vec<&Expr> = [Some(&right), equal.as_ref()].into_iter().flatten().collect();
+        let told_apart: Vec<Var> = conditions.iter().flat_map(|c| c.args.clone()).collect();
+        // The same contraction twice, with its operands in either order, has two layouts of equal price.
+        let patterns = match has_dot(&left) {
+            true => commuted(&left),
+            false => commuted_for(&left, &sides, &told_apart),
+        };
+        let patterns = patterns.iter().map(left_side).collect();
         let (name, class, info) = (name.to_string(), info.class, info.clone());
         Ok(Rule { name, class, left, equal, right, conditions, patterns, info })
     }
