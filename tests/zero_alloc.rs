@@ -1,4 +1,4 @@
-//! A train step allocates nothing: counted over all threads, in a test binary of its own.
+//! Train steps and predictions allocate nothing: counted over all threads, in a test binary of its own.
 
 use eggrad::prelude::*;
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[path = "../examples/digits/network.rs"]
-#[allow(dead_code, reason = "the test uses the train step alone")]
+#[allow(dead_code, reason = "the test uses the graphs alone")]
 mod network;
 
 /// The system's allocator, with a count of calls.
@@ -41,16 +41,25 @@ static ALLOCATOR: Counting = Counting;
 
 // The only test of this binary: a second one would allocate beside it.
 #[test]
-fn a_train_step_allocates_nothing() {
+fn steps_and_predictions_allocate_nothing() {
     let graph = Graph::new();
     network::train_step(&graph, network::BATCH);
     let program = Arc::new(Program::compile(&graph, &Options::default()).expect("compiles"));
     let mut store = Store::new(0);
     let mut session = Session::new(&program, &mut store).expect("a session");
+    let graph = Graph::new();
+    graph.freeze();
+    let weight = graph.param("dense1.weight", [64, 25], Init::HeNormal);
+    let images = graph.input("images", [network::BATCH, 64]);
+    graph.output("y", images.matmul(weight.exp()).sum(1));
+    let frozen = Arc::new(Program::compile(&graph, &Options::default()).expect("compiles"));
+    assert!(frozen.report().setup_kernels > 0);
+    let mut predict = Session::new(&frozen, &mut store).expect("a session");
     let (train, _) = network::data().expect("the data");
     let images = &train.features()[..network::BATCH * train.columns()];
     let labels = &train.labels()[..network::BATCH];
     let mut losses = [0.0f32; 1003];
+    let mut y = [0.0f32; network::BATCH];
     let mut before = 0;
     for (step, loss) in losses.iter_mut().enumerate() {
         if step == 3 {
@@ -59,8 +68,13 @@ fn a_train_step_allocates_nothing() {
         let inputs = [ArrayRef::F32(images), ArrayRef::I32(labels)];
         let outputs = &mut [ArrayMut::F32(std::slice::from_mut(loss))];
         session.run(&mut store, &inputs, outputs).expect("runs");
+        // The first after a step computes what is made of the weights, the second does not.
+        for _ in 0..2 {
+            let outputs = &mut [ArrayMut::F32(&mut y)];
+            predict.run_shared(&store, &inputs[..1], outputs).expect("runs");
+        }
     }
     let calls = CALLS.load(Ordering::SeqCst) - before;
-    assert_eq!(calls, 0, "1,000 steps called the allocator {calls} times");
+    assert_eq!(calls, 0, "1,000 steps and 2,000 predictions called the allocator {calls} times");
     assert!(losses[1002] < 0.5 * losses[0], "the steps trained: {} to {}", losses[0], losses[1002]);
 }

@@ -3,9 +3,11 @@
 mod backprop;
 mod deep;
 mod errors;
+mod frozen;
 mod language;
 mod loss;
 mod mistakes;
+mod optimizer;
 mod pipeline;
 mod run;
 mod tidy;

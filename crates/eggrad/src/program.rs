@@ -182,3 +182,48 @@ impl Session {
         Err(TypeError::new("Session", at, message, help).into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use eggrad_nn::{Graph, Sgd};
+
+    /// A step that trains `head` on top of a frozen `base`.
+    fn step() -> Arc<Program> {
+        let g = Graph::new();
+        let base = g.frozen("base", [3, 3], Init::HeNormal);
+        let head = g.param("head", [3, 2], Init::HeNormal);
+        let loss = g.input("x", [1, 3]).matmul(base.exp()).matmul(head).square().mean();
+        Sgd::new(0.01).minimize(loss);
+        g.output("loss", loss);
+        Arc::new(Program::compile(&g, &Options::default()).expect("compiles"))
+    }
+
+    #[test]
+    fn versions_follow_what_a_program_reads_as_frozen() {
+        let program = step();
+        let mut stores = [Store::new(0), Store::new(0)];
+        let mut versions = vec![];
+        for store in &mut stores {
+            let mut session = Session::new(&program, store).expect("a session");
+            let mut run = |store: &mut Store| {
+                let outputs = &mut [ArrayMut::F32(&mut [0.0])];
+                let inputs = [ArrayRef::F32(&[1.0, 2.0, 3.0])];
+                session.run(store, &inputs, outputs).expect("runs");
+                session.version(store)
+            };
+            let first = run(store);
+            // What the program trains is not what it has computed once.
+            assert_eq!(run(store), first);
+            store.set_scalar("sgd.learning_rate", 0.02).expect("a rate");
+            assert_eq!(run(store), first);
+            store.get_mut("base").expect("a state");
+            let second = run(store);
+            assert_eq!(run(store), second);
+            versions.extend([first, second]);
+        }
+        versions.sort_unstable();
+        versions.dedup();
+        assert_eq!(versions.len(), 4);
+    }
+}
