@@ -12,7 +12,7 @@ use crate::pattern::{Expr, commuted, left_side};
 use crate::rational::Rational;
 use crate::rules::Rule;
 use egg::{Id, Pattern, Searcher, Subst};
-use eggrad_ir::BinaryOp;
+use eggrad_ir::{BinaryOp, DType};
 use std::collections::{HashMap, HashSet};
 
 /// What one operand of a pair has to be.
@@ -59,10 +59,16 @@ impl Pairs {
 
     /// Adds the pairs that some left side matches; how many were new.
     pub(crate) fn extend(&mut self, egraph: &mut Egraph, forms: &Forms) -> usize {
+        // Classes that became one have been tried together.
+        let find = |t: (Id, BinaryOp, Id, Id)| {
+            (egraph.find(t.0), t.1, egraph.find(t.2), egraph.find(t.3))
+        };
+        self.tried = self.tried.drain().map(find).collect();
         let mut classes: HashMap<&Form, Id> = HashMap::new();
         for &id in &forms.classes {
             classes.entry(forms.get(id)).or_insert(id);
         }
+        let numbers = self.numbers(egraph, forms);
         let mut found = vec![];
         for &id in &forms.classes {
             // What is constant along some of its axes is looked at without them.
@@ -74,11 +80,39 @@ impl Pairs {
                 Some((product, coefficient)) => {
                     self.factors(egraph, id, product, coefficient, &mut found);
                 }
-                None => self.terms(egraph, id, form, &classes, &mut found),
+                None => self.terms(egraph, id, form, &classes, &numbers, &mut found),
             }
         }
         let join = |(id, op, a, b, rest): Found| rest.join(egraph, id, op, a, b);
         found.into_iter().map(join).filter(|new| *new).count()
+    }
+
+    /// Adds the numbers that left sides name, where a sum has them as its constant up to scale.
+    fn numbers(&self, egraph: &mut Egraph, forms: &Forms) -> HashMap<(Rational, DType), Id> {
+        let sides = self.pairs.iter().flat_map(|p| &p.sides);
+        let named: HashSet<Rational> = sides
+            .filter_map(|side| match side {
+                Side::Number(value) => Some(*value),
+                Side::Any(_) | Side::Term(..) => None,
+            })
+            .collect();
+        let mut numbers = HashMap::new();
+        for &id in &forms.classes {
+            let form = forms.get(id);
+            if form.terms.is_empty() || form.constant.is_zero() {
+                continue;
+            }
+            let dtype = facts(egraph, id).dtype;
+            let coefficients = form.terms.iter().filter_map(|t| t.1.abs());
+            for scale in coefficients.chain([Rational::ONE]) {
+                let number = form.constant.div(scale).and_then(Rational::abs);
+                let Some(number) = number.filter(|n| named.contains(n)) else { continue };
+                let add = || constant(egraph, dtype, number);
+                numbers.entry((number, dtype)).or_insert_with(add);
+            }
+        }
+        egraph.rebuild();
+        numbers
     }
 
     /// Pairs of factors.
@@ -124,13 +158,17 @@ impl Pairs {
         id: Id,
         form: &Form,
         classes: &HashMap<&Form, Id>,
+        numbers: &HashMap<(Rational, DType), Id>,
         found: &mut Vec<Found>,
     ) {
         let dtype = facts(egraph, id).dtype;
         // The class of a term with a positive coefficient, if there is one.
         let class = |product: &Option<Product>, c: Rational| -> Option<Id> {
             let form = match product {
-                None => Form { constant: c, terms: vec![] },
+                None => match numbers.get(&(c, dtype)) {
+                    Some(&number) => return Some(number),
+                    None => Form { constant: c, terms: vec![] },
+                },
                 Some(product) if c == Rational::ONE => match product.0.as_slice() {
                     [(atom, 1)] => return Some(*atom),
                     _ => Form { constant: Rational::ZERO, terms: vec![(product.clone(), c)] },
