@@ -359,10 +359,14 @@ impl Forms {
     }
 }
 
+/// Classes that were given a term of their form, and the weight of that form.
+pub(crate) type Written = HashMap<Id, u32>;
+
 /// Makes classes of equal forms one, and gives classes whose form is shorter than every term of theirs a term as
-/// short; how many classes were united.
-pub(crate) fn unite(egraph: &mut Egraph, forms: &Forms) -> usize {
+/// short, unless they were given one before; how many classes were united.
+pub(crate) fn unite(egraph: &mut Egraph, forms: &Forms, written: &mut Written) -> usize {
     let mut united = 0;
+    *written = written.drain().map(|(id, weight)| (egraph.find(id), weight)).collect();
     let mut known: HashMap<(&Form, DType, AxisSet), Id> = HashMap::new();
     let best = forms.classes.iter().map(|&id| (id, forms.get(id)));
     for (id, form) in best.chain(forms.others.iter().map(|(id, form)| (*id, form))) {
@@ -392,6 +396,11 @@ pub(crate) fn unite(egraph: &mut Egraph, forms: &Forms) -> usize {
         }
     }
     for &id in &forms.shorter {
+        let weight = forms.best.get(&id).map_or(0, |b| b.1);
+        if written.get(&id).is_some_and(|w| *w <= weight) {
+            continue;
+        }
+        written.insert(id, weight);
         let axes = facts(egraph, id).axes.clone();
         let short = write(egraph, forms.get(id), id);
         let short = expand_to(egraph, short, &axes);

@@ -3,7 +3,7 @@
 use crate::build::{add, constant, elementwise};
 use crate::facts::{Context, Egraph};
 use crate::language::{Head, Opaque};
-use crate::normal::{Forms, unite};
+use crate::normal::{Forms, Written, unite};
 use crate::rational::Rational;
 use egg::Id;
 use eggrad_ir::{BinaryOp, DType, Op, UnaryOp};
@@ -65,10 +65,11 @@ fn join(
 
 /// Passes until nothing is united.
 fn settle(egraph: &mut Egraph) {
+    let mut written = Written::new();
     for _ in 0..12 {
         egraph.rebuild();
         let forms = Forms::of(egraph);
-        if unite(egraph, &forms) == 0 {
+        if unite(egraph, &forms, &mut written) == 0 {
             break;
         }
     }

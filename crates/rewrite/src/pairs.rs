@@ -60,9 +60,8 @@ impl Pairs {
     /// Adds the pairs that some left side matches; how many were new.
     pub(crate) fn extend(&mut self, egraph: &mut Egraph, forms: &Forms) -> usize {
         // Classes that became one have been tried together.
-        let find = |t: (Id, BinaryOp, Id, Id)| {
-            (egraph.find(t.0), t.1, egraph.find(t.2), egraph.find(t.3))
-        };
+        let find =
+            |t: (Id, BinaryOp, Id, Id)| (egraph.find(t.0), t.1, egraph.find(t.2), egraph.find(t.3));
         self.tried = self.tried.drain().map(find).collect();
         let mut classes: HashMap<&Form, Id> = HashMap::new();
         for &id in &forms.classes {

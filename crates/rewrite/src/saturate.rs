@@ -7,7 +7,7 @@ use crate::affine::Folding;
 use crate::facts::Egraph;
 use crate::language::{Head, Term};
 use crate::moves::Moves;
-use crate::normal::{Forms, unite};
+use crate::normal::{Forms, Written, unite};
 use crate::optimize::{Limits, Semantics};
 use crate::pairs::Pairs;
 use crate::pattern::LeftSide;
@@ -124,6 +124,7 @@ pub(crate) fn saturate(
     let mut iterations = 0;
     let rules: Vec<&Rule> = rules.iter().filter(|r| semantics.allows(r.class)).collect();
     let mut folding = Folding::default();
+    let mut written = Written::new();
     let mut pairs = Pairs::of(rules.iter().copied());
     let mut moves = Moves::of(rules.iter().copied());
     let sides = Sides::new(&rules);
@@ -153,7 +154,7 @@ pub(crate) fn saturate(
         // Forms are dear: they are read when the rules have nothing to say.
         if !changed {
             let mut forms = Forms::of(egraph);
-            let united = unite(egraph, &forms) > 0;
+            let united = unite(egraph, &forms, &mut written) > 0;
             egraph.rebuild();
             if united {
                 forms = Forms::of(egraph);
@@ -168,9 +169,18 @@ pub(crate) fn saturate(
                 *counts.entry(FOLDING.to_string()).or_insert(0) += folded;
             }
             changed = united || paired || met || folded > 0;
+                eprintln!("  u {united} p {paired} m {met} f {folded}");
+            }
         }
         if !changed && size == (egraph.total_size(), egraph.number_of_classes()) {
             break Stop::Saturated;
+        }
+            eprintln!(
+                "round {iterations}: {} {} {:?}",
+                egraph.total_size(),
+                egraph.number_of_classes(),
+                counts.iter().map(|(k, v)| format!("{k}:{v}")).collect::<Vec<_>>()
+            );
         }
         let list = egraph.analysis.changed.take().unwrap_or_default();
         classes = affected(egraph, list, sides.depth);
