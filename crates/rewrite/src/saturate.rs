@@ -169,18 +169,9 @@ pub(crate) fn saturate(
                 *counts.entry(FOLDING.to_string()).or_insert(0) += folded;
             }
             changed = united || paired || met || folded > 0;
-                eprintln!("  u {united} p {paired} m {met} f {folded}");
-            }
         }
         if !changed && size == (egraph.total_size(), egraph.number_of_classes()) {
             break Stop::Saturated;
-        }
-            eprintln!(
-                "round {iterations}: {} {} {:?}",
-                egraph.total_size(),
-                egraph.number_of_classes(),
-                counts.iter().map(|(k, v)| format!("{k}:{v}")).collect::<Vec<_>>()
-            );
         }
         let list = egraph.analysis.changed.take().unwrap_or_default();
         classes = affected(egraph, list, sides.depth);
