@@ -167,12 +167,25 @@ pub(crate) fn positional(egraph: &mut Egraph, number: u32, x: Id) -> Id {
     add(egraph, Head::Opaque(number), &[x])
 }
 
-/// A conversion; to the type there is, or back from a type that holds every value of it, is none.
+/// A conversion; to the type there is, or back from a type that holds every value of it, is none, and constants are
+/// converted.
 fn cast(egraph: &mut Egraph, args: &[Id]) -> Id {
     let Data::Type(to) = egraph[args[0]].data else { return add(egraph, Head::Cast, args) };
     let from = facts(egraph, args[1]).dtype;
     if from == to {
         return args[1];
+    }
+    if let (Some(value), true) = (facts(egraph, args[1]).constant, from.is_float()) {
+        let value = match to {
+            DType::F64 => Some(value),
+            DType::F32 => Rational::from_f64(f64::from(value.to_f64() as f32)),
+            DType::I32 | DType::I64 | DType::U8 | DType::Bool => None,
+        };
+        if let Some(value) = value {
+            let axes = facts(egraph, args[1]).axes.clone();
+            let folded = constant(egraph, to, value);
+            return expand_to(egraph, folded, &axes);
+        }
     }
     let wider = |inner: DType| {
         inner == to && inner.is_float() && from.is_float() && from.bytes() >= inner.bytes()

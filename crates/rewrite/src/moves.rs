@@ -6,7 +6,7 @@
 //! elements, the upper op before the move (`slice(log(softmax(x)))`). Nothing else is moved, so that e-graphs stay
 //! small; extraction decides which form is computed.
 
-use crate::axes::AxisSet;
+use crate::axes::{Axis, AxisSet};
 use crate::build::{
     axes_leaf, constant, elementwise, expand_to, facts, make, positional, rename, strip,
 };
@@ -32,6 +32,8 @@ pub(crate) struct Moves {
     below: HashMap<Head, Vec<Expr>>,
     /// Operands of sums and products, whichever of them.
     below_arithmetic: Vec<Expr>,
+    /// Sums and products that rules expect below other ops, and that read sums and products themselves.
+    nested: HashMap<Head, Vec<Expr>>,
     /// Left sides of two operands that share variables, one of which mixes elements.
     joint: Vec<(Head, [Expr; 2])>,
     numbers: Numbers,
@@ -250,6 +252,7 @@ impl Moves {
         let mut moves = Moves {
             below: HashMap::new(),
             below_arithmetic: vec![],
+            nested: HashMap::new(),
             joint: vec![],
             numbers: Numbers::default(),
         };
@@ -280,6 +283,12 @@ impl Moves {
             if !known.contains(arg) {
                 known.push(arg.clone());
             }
+            let plain = |e: &Expr| matches!(e, Expr::Term(..)) && !has_function(e);
+            if let Expr::Term(inner, inside) = arg {
+                if is_arithmetic(inner) && inside.iter().any(plain) {
+                    self.nested.entry(head.clone()).or_default().push(arg.clone());
+                }
+            }
             if arithmetic && !self.below_arithmetic.contains(arg) {
                 self.below_arithmetic.push(arg.clone());
             }
@@ -302,6 +311,9 @@ impl Moves {
                     let arg = egraph.find(arg);
                     if holding.contains(&arg) {
                         self.sites(egraph, id, term, arg, &mut sites);
+                    }
+                    for expr in self.nested.get(&term.head).into_iter().flatten() {
+                        nested_sites(egraph, arg, expr, &mut sites);
                     }
                 }
             }
@@ -330,6 +342,23 @@ impl Moves {
             }
             for &place in moved(egraph, lower) {
                 let x = lower.args[place];
+                if is_arithmetic(&term.head) {
+                    let sums = egraph[x].nodes.iter().filter(|n| is_arithmetic(&n.head));
+                    let holds = |n: &&Term| {
+                        let functions = &self.below_arithmetic;
+                        let fit = |&a: &Id| functions.iter().any(|f| fits(egraph, a, f, DEPTH));
+                        n.args.iter().any(fit)
+                    };
+                    for inner in sums.filter(holds).take(WAYS) {
+                        sites.push(Site {
+                            upper: (id, term.clone()),
+                            lower: (arg, lower.clone()),
+                            inner: Some(inner.clone()),
+                            sinks: true,
+                            hoists: false,
+                        });
+                    }
+                }
                 for &(expr, hoists) in &expected {
                     let Expr::Term(head, _) = expr else { continue };
                     if !fits(egraph, x, expr, DEPTH) {
@@ -355,8 +384,8 @@ impl Moves {
             return false;
         }
         let side = |id: Id| match egraph.find(id) == egraph.find(arg) {
-            true => Some(lower.args[place]),
-            false => unmoved(egraph, lower, id),
+            true => Some(strip(egraph, lower.args[place])),
+            false => unmoved(egraph, lower, id).map(|x| strip(egraph, x)),
         };
         let (Some(a), Some(b)) = (side(a), side(b)) else { return false };
         rules.any(|(_, [left, right])| {
@@ -465,7 +494,7 @@ impl Moves {
             };
         }
         if let Some((opaque, fill)) = padding(egraph, lower) {
-            let fill = around(egraph, upper, arg, fill)?;
+            let fill = around(egraph, upper, arg, lower, fill)?;
             return self.pad(egraph, opaque, result.args[0], fill);
         }
         apply(egraph, &result)
@@ -482,14 +511,40 @@ impl Moves {
     }
 }
 
+/// Finds the moves inside a sum or product that a rule expects.
+fn nested_sites(egraph: &Egraph, class: Id, expr: &Expr, sites: &mut Vec<Site>) {
+    let (Expr::Term(_, inside), Some(upper)) = (expr, direct(egraph, class, expr, DEPTH)) else {
+        return;
+    };
+    for (&arg, expected) in upper.args.iter().zip(inside) {
+        let Expr::Term(head, _) = expected else { continue };
+        for lower in moves_of(egraph, arg) {
+            for &place in moved(egraph, lower) {
+                let x = lower.args[place];
+                if fits(egraph, x, expected, DEPTH) {
+                    sites.push(Site {
+                        upper: (class, upper.clone()),
+                        lower: (egraph.find(arg), lower.clone()),
+                        inner: direct(egraph, x, expected, DEPTH).cloned(),
+                        sinks: is_elementwise(head),
+                        hoists: true,
+                    });
+                }
+            }
+        }
+    }
+}
+
 /// The upper op of what a pad puts around its operand.
-fn around(egraph: &Egraph, upper: &Term, arg: Id, fill: f64) -> Option<f64> {
+fn around(egraph: &Egraph, upper: &Term, arg: Id, lower: &Term, fill: f64) -> Option<f64> {
     let result = match (&upper.head, upper.args.as_ref()) {
         (Head::Unary(op), _) => unary_float(*op, fill),
         (Head::Binary(op), &[a, b]) => {
             let number = |id: Id| match egraph.find(id) == egraph.find(arg) {
                 true => Some(fill),
-                false => value(egraph, id),
+                false => value(egraph, id).or_else(|| {
+                    alike(egraph, lower, id).and_then(|t| padding(egraph, t)).map(|p| p.1)
+                }),
             };
             eggrad_interp::scalar::binary_float(*op, number(a)?, number(b)?)
         }
@@ -574,7 +629,18 @@ fn before(egraph: &mut Egraph, lower: &Term, x: Id) -> Option<Id> {
         let dtype = facts(egraph, lower.args[place]).dtype;
         return Some(self::constant(egraph, dtype, constant));
     }
-    unmoved(egraph, lower, x)
+    if let Some(known) = unmoved(egraph, lower, x) {
+        return Some(known);
+    }
+    // The same move of what has other names.
+    let term = alike(egraph, lower, x)?.clone();
+    let (Head::Opaque(to), Head::Opaque(from)) = (&lower.head, &term.head) else { return None };
+    let names = |n: u32| egraph.analysis.opaque[n as usize].args[0].clone();
+    let present = &facts(egraph, term.args[0]).axes;
+    let pairs = names(*from).into_iter().zip(names(*to));
+    let mut map: Vec<(Axis, Axis)> = pairs.filter(|(a, b)| a != b && present.has(*a)).collect();
+    map.sort_unstable();
+    Some(rename(egraph, term.args[0], map))
 }
 
 /// As [`before`], of what is there already.
@@ -585,19 +651,73 @@ fn unmoved(egraph: &Egraph, lower: &Term, x: Id) -> Option<Id> {
     if !pad && changed.is_some_and(|c| facts(egraph, bare).axes.disjoint(&c)) {
         return Some(bare);
     }
+    let term = alike(egraph, lower, x)?;
+    let same_names = match (&lower.head, &term.head) {
+        (Head::Opaque(a), Head::Opaque(b)) => {
+            let opaque = &egraph.analysis.opaque;
+            opaque[*a as usize].args == opaque[*b as usize].args
+        }
+        _ => true,
+    };
+    same_names.then(|| term.args[moved(egraph, term)[0]])
+}
+
+/// A term of class `x` that moves another value in the same way, whatever the names before and the fill of a pad.
+fn alike<'a>(egraph: &'a Egraph, lower: &Term, x: Id) -> Option<&'a Term> {
     let places = moved(egraph, lower);
-    if pad || places.len() > 1 {
+    let dtype = |term: &Term| facts(egraph, term.args[places[0]]).dtype;
+    if places.len() != 1 {
         return None;
     }
-    let alike = |term: &&Term| {
-        let args = term.args.iter().zip(&lower.args).enumerate();
-        let mut others = args.filter(|(i, _)| !places.contains(i));
-        let dtype = |term: &Term| facts(egraph, term.args[places[0]]).dtype;
-        term.head == lower.head
-            && others.all(|(_, (&a, &b))| egraph.find(a) == egraph.find(b))
-            && dtype(term) == dtype(lower)
+    let same = |term: &&Term| {
+        if moved(egraph, term) != places || dtype(term) != dtype(lower) {
+            return false;
+        }
+        match (&lower.head, &term.head) {
+            (Head::Opaque(a), Head::Opaque(b)) => {
+                let opaque = &egraph.analysis.opaque;
+                let (a, b) = (&opaque[*a as usize], &opaque[*b as usize]);
+                a.out == b.out && geometry(&a.op) == geometry(&b.op)
+            }
+            _ => {
+                let args = term.args.iter().zip(&lower.args).enumerate();
+                let mut others = args.filter(|(i, _)| !places.contains(i));
+                term.head == lower.head
+                    && others.all(|(_, (&a, &b))| egraph.find(a) == egraph.find(b))
+            }
+        }
     };
-    egraph[x].nodes.iter().find(alike).map(|term| term.args[places[0]])
+    egraph[x].nodes.iter().find(same)
+}
+
+/// A move without the fill of a pad.
+fn geometry(op: &Op) -> Op {
+    match op {
+        Op::Move(MoveOp::Pad { start, step, size, .. }) => {
+            let (start, step, size) = (start.clone(), step.clone(), size.clone());
+            Op::Move(MoveOp::Pad { start, step, size, fill: Literal::Float(0) })
+        }
+        other => other.clone(),
+    }
+}
+
+/// A class, and what it moves.
+pub(crate) fn beneath(egraph: &Egraph, id: Id) -> Vec<Id> {
+    let mut all = vec![egraph.find(id)];
+    let mut level = all.clone();
+    for _ in 0..DEPTH {
+        let mut next = vec![];
+        for &id in &level {
+            for term in moves_of(egraph, id) {
+                let operands = moved(egraph, term).iter().map(|&p| strip(egraph, term.args[p]));
+                next.extend(operands.map(|x| egraph.find(x)));
+            }
+        }
+        next.retain(|id| !all.contains(id));
+        all.extend(&next);
+        level = next;
+    }
+    all
 }
 
 /// Adds a move on operands that may lack axes.
@@ -615,7 +735,7 @@ fn apply(egraph: &mut Egraph, term: &Term) -> Option<Id> {
         Head::Rename => {
             let Data::Renaming(map) = &egraph[term.args[0]].data else { return None };
             let present = &facts(egraph, term.args[1]).axes;
-            let map: Vec<(u32, u32)> = map.iter().copied().filter(|p| present.has(p.0)).collect();
+            let map: Vec<(Axis, Axis)> = map.iter().copied().filter(|p| present.has(p.0)).collect();
             Some(rename(egraph, term.args[1], map))
         }
         Head::Gather => {
@@ -630,7 +750,7 @@ fn apply(egraph: &mut Egraph, term: &Term) -> Option<Id> {
 }
 
 /// Makes two classes one if they have the same axes; whether they were two.
-fn unite(egraph: &mut Egraph, id: Id, same: Id) -> bool {
+pub(crate) fn unite(egraph: &mut Egraph, id: Id, same: Id) -> bool {
     let axes = facts(egraph, id).axes.clone();
     let same = expand_to(egraph, same, &axes);
     let (a, b) = (facts(egraph, id), facts(egraph, same));

@@ -1,10 +1,10 @@
-//! Slices of pads and of parts put together: what is cut off again was never needed.
+//! Moves that undo each other: slices of pads and of parts put together, reshapes back to a shape.
 
-use crate::axes::AxisSet;
+use crate::axes::{Axis, AxisSet};
 use crate::build::{expand_to, facts, rename};
 use crate::facts::{Data, Egraph};
 use crate::language::{Head, Opaque, Term};
-use crate::moves::Numbers;
+use crate::moves::{Numbers, unite};
 use egg::Id;
 use eggrad_ir::{CompareOp, MoveOp, Op};
 
@@ -28,15 +28,48 @@ impl Slice {
     }
 }
 
+/// A reshape and its operand.
+fn reshape(egraph: &Egraph, term: &Term) -> Option<(Opaque, Id)> {
+    let Head::Opaque(number) = term.head else { return None };
+    let opaque = &egraph.analysis.opaque[number as usize];
+    match opaque.op {
+        Op::Move(MoveOp::Reshape(_)) => Some((opaque.clone(), term.args[0])),
+        _ => None,
+    }
+}
+
+/// `x` with the axes `to` in place of the axes `from`.
+fn renamed(egraph: &mut Egraph, x: Id, from: &[Axis], to: &[Axis]) -> Id {
+    let pairs = from.iter().copied().zip(to.iter().copied());
+    let present = &facts(egraph, x).axes;
+    let mut map: Vec<(Axis, Axis)> = pairs.filter(|(a, b)| a != b && present.has(*a)).collect();
+    map.sort_unstable();
+    rename(egraph, x, map)
+}
+
 /// Makes slices of pads slices of what was padded, and slices of choices by position slices of what is chosen; how
 /// many were new.
 pub(crate) fn cut(egraph: &mut Egraph, numbers: &mut Numbers) -> usize {
-    let mut slices = vec![];
+    let (mut slices, mut reshapes) = (vec![], vec![]);
     for class in egraph.classes() {
         slices.extend(class.nodes.iter().filter_map(|n| Slice::of(egraph, class.id, n)));
+        reshapes.extend(class.nodes.iter().filter_map(|n| Some((class.id, reshape(egraph, n)?))));
     }
     slices.sort_by_key(|s| s.class);
+    reshapes.sort_by_key(|r| r.0);
     let mut new = 0;
+    for (class, (outer, y)) in reshapes {
+        let inner: Vec<(Opaque, Id)> =
+            egraph[y].nodes.iter().filter_map(|n| reshape(egraph, n)).collect();
+        for (inner, x) in inner {
+            let size = |&a: &Axis| egraph.analysis.sizes[a as usize];
+            let same = inner.args[0].iter().map(size).eq(outer.out.iter().map(size));
+            if same {
+                let same = renamed(egraph, x, &inner.args[0], &outer.out);
+                new += usize::from(unite(egraph, class, same));
+            }
+        }
+    }
     for slice in slices {
         let parts: Vec<Term> = egraph[slice.x].nodes.clone();
         for part in parts {
@@ -53,10 +86,7 @@ pub(crate) fn cut(egraph: &mut Egraph, numbers: &mut Numbers) -> usize {
                 _ => None,
             };
             let Some(same) = same else { continue };
-            let (a, b) = (facts(egraph, slice.class), facts(egraph, same));
-            if a.axes == b.axes && a.dtype == b.dtype && egraph.union(slice.class, same) {
-                new += 1;
-            }
+            new += usize::from(unite(egraph, slice.class, same));
         }
     }
     new
@@ -87,10 +117,7 @@ fn padded(
     }
     let out = &slice.opaque.out;
     if from.iter().all(|&f| f == 0) && slice.size == lengths {
-        let mut map: Vec<(u32, u32)> =
-            names.iter().copied().zip(out.iter().copied()).filter(|(a, b)| a != b).collect();
-        map.sort_unstable();
-        return Some(rename(egraph, x?, map));
+        return Some(renamed(egraph, x?, names, out));
     }
     let step = vec![1; from.len()];
     let op = Op::Move(MoveOp::Slice { start: from, step, size: slice.size.clone() });
