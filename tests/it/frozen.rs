@@ -119,13 +119,14 @@ fn a_train_step_counts_in_the_next_run() {
     Sgd::new(1e-3).minimize(loss);
     let step = Arc::new(Program::compile(&g, &Options::default()).expect("compiles"));
     let mut store = Store::new(3);
-    // The one that predicts comes first: training makes its parameters trainable.
+    // The one that predicts comes first: what it freezes are parameters all the same.
     let [mut frozen, mut trained] = [true, false].map(|freeze| {
         let program = program(linear, 4, freeze, &Options::default());
         Session::new(&program, &mut store).expect("a session")
     });
+    let count = store.parameters();
     let mut step = Session::new(&step, &mut store).expect("a session");
-    assert!(store.parameters() > 0);
+    assert!(count > 0 && store.parameters() == count);
     let mut before = run(&mut frozen, &store, 4);
     for _ in 0..5 {
         let mut loss = [0.0];

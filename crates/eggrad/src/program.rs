@@ -7,7 +7,7 @@ use crate::report::Report;
 use crate::store::Store;
 use eggrad_ir::{At, Graph, StateDecl, StateKind, TypeError};
 use eggrad_jit::{ArrayMut, ArrayRef, Executable, RunError, SharedStates, States, Workspace};
-use eggrad_nn::Init;
+use eggrad_nn::{Built, Init};
 use std::sync::Arc;
 
 /// A compiled graph; any number of threads may run it, each with a [`Session`] of its own.
@@ -18,6 +18,8 @@ pub struct Program {
     /// What was scheduled; to explain a run that failed.
     graph: Graph,
     inits: Vec<Init>,
+    /// What states are for in a store, also those that this program reads as frozen.
+    kinds: Vec<StateKind>,
 }
 
 impl Program {
@@ -28,7 +30,8 @@ impl Program {
     pub fn compile(graph: &eggrad_nn::Graph, options: &Options) -> Result<Program, Error> {
         let built = graph.build()?;
         let (executable, graph, report) = compile(&built.graph, options)?;
-        Ok(Program { executable, report, graph, inits: built.inits })
+        let Built { inits, kinds, .. } = built;
+        Ok(Program { executable, report, graph, inits, kinds })
     }
 
     /// What the compile did.
@@ -72,10 +75,10 @@ impl Session {
     /// # Errors
     /// When the store has a state of the same path and another type or kind, or there is no memory.
     pub fn new(program: &Arc<Program>, store: &mut Store) -> Result<Session, Error> {
-        let attach = |(state, init): (&StateDecl, &Init)| {
-            store.attach(&state.name, state.kind, &state.ty, init, state.at)
+        let attach = |((state, init), &kind): ((&StateDecl, &Init), &StateKind)| {
+            store.attach(&state.name, kind, &state.ty, init, state.at)
         };
-        let states = program.graph.states().iter().zip(&program.inits);
+        let states = program.graph.states().iter().zip(&program.inits).zip(&program.kinds);
         let places = states.map(attach).collect::<Result<Vec<usize>, Error>>()?;
         let workspace = program.executable.workspace()?;
         let slots = || program.executable.plan().states.iter().zip(&places);

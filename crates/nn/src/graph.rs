@@ -20,6 +20,8 @@ pub struct Graph {
     pub(crate) builder: RefCell<Builder>,
     errors: RefCell<Vec<TypeError>>,
     inits: RefCell<Vec<Init>>,
+    /// Kind that each state was declared with.
+    kinds: RefCell<Vec<StateKind>>,
     layers: RefCell<Vec<String>>,
     dtype: Cell<Option<DType>>,
     /// Whether parameters are declared frozen from now on.
@@ -35,6 +37,8 @@ pub struct Built {
     pub graph: eggrad_ir::Graph,
     /// Initial value of each state, in the graph's order.
     pub inits: Vec<Init>,
+    /// Kind that each state was declared with; [`Graph::freeze`] makes it another one in the graph.
+    pub kinds: Vec<StateKind>,
 }
 
 impl Graph {
@@ -249,7 +253,8 @@ impl Graph {
             return Err(TypeErrors(errors.clone()));
         }
         let graph = self.builder.borrow().clone().build()?;
-        Ok(Built { graph, inits: self.inits.borrow().clone() })
+        let (inits, kinds) = (self.inits.borrow().clone(), self.kinds.borrow().clone());
+        Ok(Built { graph, inits, kinds })
     }
 
     /// Full name of a state declared now.
@@ -300,9 +305,11 @@ impl Graph {
         if !self.check_size(path, &ty, at) {
             return self.poison();
         }
-        let trained = kind == StateKind::Param;
-        let kind = if trained && self.frozen.get() { StateKind::Frozen } else { kind };
+        let declared = kind;
+        let frozen = kind == StateKind::Param && self.frozen.get();
+        let kind = if frozen { StateKind::Frozen } else { kind };
         self.inits.borrow_mut().push(init);
+        self.kinds.borrow_mut().push(declared);
         let id = self.builder.borrow_mut().declare_state(path, kind, ty, at);
         Tensor { graph: self, id: Some(id) }
     }

@@ -6,6 +6,9 @@
 //!
 //! A sub-graph that is applied has a plan of its own, nested in a kernel of the caller's: see `bodies`.
 //!
+//! What depends on frozen states and constants alone comes first, as the plan's setup: a back end runs it when those
+//! states have changed.
+//!
 //! In the order data flows: `legal` leaves few ops, `groups` decides which nodes share a kernel (index maps are in
 //! `maps`), `lower` writes loops and bodies, `assign` orders kernels and places buffers.
 #![forbid(unsafe_code)]
