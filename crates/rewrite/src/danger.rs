@@ -1,10 +1,12 @@
 //! What can go wrong in floating point, seen from intervals.
 
 use crate::build::facts;
+use crate::cancel::terms_cancel;
 use crate::facts::{Egraph, Facts};
 use crate::language::{Head, Term};
+use crate::moves::beneath;
 use egg::Id;
-use eggrad_ir::{BinaryOp, DType, Op, ReduceOp, SoftmaxOp, UnaryOp};
+use eggrad_ir::{BinaryOp, DType, Op, ReduceOp, UnaryOp};
 
 /// How bad it is, added up over the nodes of a graph: an infinity or NaN weighs more than lost digits.
 pub(crate) type Weight = u32;
@@ -32,15 +34,21 @@ fn smallest(dtype: DType) -> f64 {
     if dtype == DType::F64 { 0.0 } else { 1e-45 }
 }
 
-fn unary_danger(op: UnaryOp, x: &Facts) -> Option<(Weight, &'static str)> {
+/// What counts as 0 in a class: of what was converted, what did before.
+fn least(egraph: &Egraph, id: Id) -> f64 {
+    let casts = egraph[id].nodes.iter().filter(|n| n.head == Head::Cast);
+    let before = casts.map(|n| smallest(facts(egraph, n.args[1]).dtype));
+    before.fold(smallest(facts(egraph, id).dtype), f64::max)
+}
+
+/// `least` is what counts as 0.
+fn unary_danger(op: UnaryOp, x: &Facts, least: f64) -> Option<(Weight, &'static str)> {
     let reason = match op {
         UnaryOp::Exp | UnaryOp::Expm1 => {
             (x.high > exp_limit(x.dtype)).then_some("the operand has no upper bound")
         }
         UnaryOp::Exp2 => (x.high > exp2_limit(x.dtype)).then_some("the operand has no upper bound"),
-        UnaryOp::Log | UnaryOp::Log2 => {
-            (x.low <= smallest(x.dtype)).then_some("the operand can reach 0")
-        }
+        UnaryOp::Log | UnaryOp::Log2 => (x.low <= least).then_some("the operand can reach 0"),
         UnaryOp::Log1p => (x.low <= -1.0).then_some("the operand can reach -1"),
         UnaryOp::Log1mexp => (x.high >= 0.0).then_some("the operand can reach 0"),
         UnaryOp::Rsqrt => (x.low <= 0.0).then_some("the operand can reach 0"),
@@ -68,48 +76,6 @@ fn unary_danger(op: UnaryOp, x: &Facts) -> Option<(Weight, &'static str)> {
     reason.map(|r| (NOT_FINITE, r))
 }
 
-/// Whether a class holds a function that comes arbitrarily near a bound, where digits get lost.
-fn saturates(egraph: &Egraph, id: Id) -> bool {
-    egraph[id].nodes.iter().any(|n| {
-        matches!(
-            n.head,
-            Head::Unary(
-                UnaryOp::Exp
-                    | UnaryOp::Exp2
-                    | UnaryOp::Cos
-                    | UnaryOp::Sigmoid
-                    | UnaryOp::Tanh
-                    | UnaryOp::Erf
-                    | UnaryOp::Erfc
-            ) | Head::Softmax(SoftmaxOp::Softmax)
-        )
-    })
-}
-
-/// Whether a class holds `op` of something.
-fn is(egraph: &Egraph, id: Id, op: UnaryOp) -> bool {
-    egraph[id].nodes.iter().any(|n| n.head == Head::Unary(op))
-}
-
-/// Whether the difference of two values of one kind may lose most of its digits, where a form without is known.
-fn difference_cancels(egraph: &Egraph, a: Id, b: Id) -> bool {
-    let both = |op: UnaryOp| is(egraph, a, op) && is(egraph, b, op);
-    let kinds = [UnaryOp::Square, UnaryOp::Recip, UnaryOp::Log, UnaryOp::Exp, UnaryOp::Sqrt];
-    let (fa, fb) = (facts(egraph, a), facts(egraph, b));
-    let one = |f: &Facts| f.constant == Some(crate::rational::Rational::ONE);
-    let beside_one = |id: Id| is(egraph, id, UnaryOp::Sqrt) || is(egraph, id, UnaryOp::Recip);
-    let is_sum = |id: Id| {
-        egraph[id].nodes.iter().any(|n| n.head == Head::Reduce(ReduceOp::LogSumExp))
-            && facts(egraph, id).high > 64.0
-    };
-    let is_max = |id: Id| egraph[id].nodes.iter().any(|n| n.head == Head::Reduce(ReduceOp::Max));
-    kinds.into_iter().any(both)
-        || (one(fa) && beside_one(b))
-        || (one(fb) && beside_one(a))
-        || (is_sum(a) && (is_sum(b) || is_max(b)))
-        || (is_max(a) && is_sum(b))
-}
-
 /// As products, powers to a known exponent may overflow.
 fn pow_danger(a: &Facts, b: &Facts, result: &Facts) -> Option<(Weight, &'static str)> {
     let reason = if a.low < 0.0 && !b.integer {
@@ -135,20 +101,10 @@ fn binary_danger(
             (b.low <= 0.0 && b.high >= 0.0).then_some((NOT_FINITE, "the divisor can be 0"))
         }
         BinaryOp::Add | BinaryOp::Sub => {
-            if !result.dtype.is_float() || result.low > 0.0 || result.high < 0.0 {
-                return None;
-            }
-            let bounded = |x: &Facts| x.low >= -1.0 && x.high <= 1.0;
-            let (fa, fb) = (facts(egraph, a), facts(egraph, b));
-            let near = |curve: Id, other: &Facts| {
-                saturates(egraph, curve)
-                    && facts(egraph, curve).constant.is_none()
-                    && bounded(other)
-                    && other.constant.is_none_or(|c| !c.is_zero())
-            };
-            let cancel = near(a, fb)
-                || near(b, fa)
-                || (op == BinaryOp::Sub && difference_cancels(egraph, a, b));
+            let cancel = result.dtype.is_float()
+                && result.low <= 0.0
+                && result.high >= 0.0
+                && terms_cancel(egraph, op == BinaryOp::Sub, a, b);
             cancel.then_some((CANCELLATION, "the terms can cancel"))
         }
         BinaryOp::Pow => pow_danger(facts(egraph, a), facts(egraph, b), result),
@@ -200,14 +156,14 @@ pub(crate) fn danger(egraph: &Egraph, term: &Term, class: Id) -> Option<(Weight,
     match &term.head {
         Head::Unary(op) => {
             let x = term.args[0];
-            let found = unary_danger(*op, facts(egraph, x));
+            let found = unary_danger(*op, facts(egraph, x), least(egraph, x));
             let near_one = || {
                 let known = facts(egraph, x);
                 let quotient = |n: &Term| n.head == Head::Binary(BinaryOp::Div);
                 *op == UnaryOp::Log
                     && known.low < 1.0
                     && known.high > 1.0
-                    && egraph[x].nodes.iter().any(quotient)
+                    && beneath(egraph, x).iter().any(|&id| egraph[id].nodes.iter().any(quotient))
             };
             match found {
                 Some((weight, reason)) => {
@@ -220,7 +176,7 @@ pub(crate) fn danger(egraph: &Egraph, term: &Term, class: Id) -> Option<(Weight,
         Head::Opaque(number) => {
             let op = &egraph.analysis.opaque[*number as usize].op;
             if let Op::Unary(op) = op {
-                return unary_danger(*op, facts(egraph, term.args[0]));
+                return unary_danger(*op, facts(egraph, term.args[0]), least(egraph, term.args[0]));
             }
             let Op::Binary(op) = op else { return None };
             binary_danger(egraph, *op, (term.args[0], term.args[1]), result)

@@ -9,6 +9,7 @@ use crate::domains::Domains;
 use crate::interval::{binary_facts, cast_facts, dtype_bounds, scaled, unary_facts};
 use crate::language::{Head, Opaque, Term};
 use crate::rational::Rational;
+use crate::together::together;
 use egg::{Analysis, DidMerge, EGraph, Id};
 use eggrad_ir::{BinaryOp, CrossEntropyOp, DType, MoveOp, Op, ReduceOp, SoftmaxOp, Windows};
 use std::collections::HashMap;
@@ -113,14 +114,8 @@ impl Analysis<Term> for Context {
 
     fn make(egraph: &mut Egraph, term: &Term, _id: Id) -> Data {
         let mut data = infer(&egraph.analysis, term, |id| &egraph[id].data);
-        // No element is above the largest of its row.
-        if let (Head::Binary(BinaryOp::Sub), Data::Tensor(facts)) = (&term.head, &mut data) {
-            let x = egraph.find(term.args[0]);
-            let largest =
-                |n: &Term| n.head == Head::Reduce(ReduceOp::Max) && egraph.find(n.args[1]) == x;
-            if egraph[term.args[1]].nodes.iter().any(largest) {
-                facts.high = facts.high.min(0.0);
-            }
+        if let Data::Tensor(facts) = &mut data {
+            together(egraph, term, facts);
         }
         data
     }

@@ -155,27 +155,26 @@ pub(crate) fn unary_facts(op: UnaryOp, x: &Facts) -> Facts {
         UnaryOp::Square => c.mul(c),
         UnaryOp::Recip => Rational::ONE.div(c),
         UnaryOp::Relu => Some(c.max_zero()),
-        UnaryOp::Sign
-        | UnaryOp::Sqrt
-        | UnaryOp::Rsqrt
-        | UnaryOp::Exp
-        | UnaryOp::Expm1
-        | UnaryOp::Log
+        UnaryOp::Sign if c.is_zero() => Some(c),
+        UnaryOp::Sign => c.abs().and_then(|size| c.div(size)),
+        UnaryOp::Sqrt => c.sqrt(),
+        UnaryOp::Rsqrt => c.sqrt().and_then(|root| Rational::ONE.div(root)),
+        UnaryOp::Exp | UnaryOp::Exp2 | UnaryOp::Cos | UnaryOp::Erfc => {
+            c.is_zero().then_some(Rational::ONE)
+        }
+        UnaryOp::Expm1
         | UnaryOp::Log1p
-        | UnaryOp::Exp2
-        | UnaryOp::Log2
-        | UnaryOp::Log1mexp
         | UnaryOp::Sin
-        | UnaryOp::Cos
         | UnaryOp::Tan
         | UnaryOp::Erf
-        | UnaryOp::Erfc
         | UnaryOp::LogErfc
+        | UnaryOp::Tanh => c.is_zero().then_some(c),
+        UnaryOp::Log | UnaryOp::Log2 => (c == Rational::ONE).then_some(Rational::ZERO),
+        UnaryOp::Sigmoid => Rational::new(1, 2).filter(|_| c.is_zero()),
+        UnaryOp::Log1mexp
         | UnaryOp::Floor
         | UnaryOp::Ceil
         | UnaryOp::Round
-        | UnaryOp::Tanh
-        | UnaryOp::Sigmoid
         | UnaryOp::Softplus
         | UnaryOp::Not => None,
     });

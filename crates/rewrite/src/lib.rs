@@ -13,6 +13,7 @@
 mod affine;
 mod axes;
 mod build;
+mod cancel;
 #[cfg(test)]
 mod check;
 mod choose;
@@ -43,6 +44,7 @@ mod slices;
 mod small;
 #[cfg(test)]
 mod sound;
+mod together;
 mod validate;
 
 pub use cost::{Cost, OpClass, TableCost, Work};

@@ -81,6 +81,13 @@ impl Rational {
         Rational::new(self.num.checked_mul(other.num)?, self.den.checked_mul(other.den)?)
     }
 
+    /// The root, where that is a fraction.
+    pub(crate) fn sqrt(self) -> Option<Rational> {
+        let root = |x: i128| u128::try_from(x).ok().map(u128::isqrt).map(|r| r as i128);
+        let (num, den) = (root(self.num)?, root(self.den)?);
+        (num * num == self.num && den * den == self.den).then_some(Rational { num, den })
+    }
+
     /// `None` also when `other` is 0.
     pub(crate) fn div(self, other: Rational) -> Option<Rational> {
         Rational::new(self.num.checked_mul(other.den)?, self.den.checked_mul(other.num)?)
@@ -109,6 +116,9 @@ mod tests {
         assert_eq!(third.sub(third), Some(Rational::ZERO));
         assert_eq!(Rational::ONE.div(Rational::ZERO), None);
         assert_eq!(Rational::new(2, -4), Rational::new(-1, 2));
+        assert_eq!(Rational::new(9, 4).and_then(Rational::sqrt), Rational::new(3, 2));
+        assert_eq!(third.sqrt(), None);
+        assert_eq!(Rational::new(-4, 1).and_then(Rational::sqrt), None);
         let tenth = Rational::from_f64(0.1).unwrap();
         let cube = tenth.mul(tenth).and_then(|x| x.mul(tenth));
         assert_eq!(cube, None, "three roundings of 53 bits do not fit");

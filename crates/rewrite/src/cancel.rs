@@ -1,0 +1,175 @@
+//! Sums and differences that may lose most of their digits, where a form without that is known.
+
+use crate::build::{facts, strip};
+use crate::facts::{Egraph, Facts};
+use crate::language::{Head, Term};
+use crate::moves::beneath;
+use crate::rational::Rational;
+use egg::Id;
+use eggrad_ir::{BinaryOp, ReduceOp, SoftmaxOp, UnaryOp};
+
+/// Above this the rounding of a logarithm of a sum is larger than the terms that it was made to keep.
+const LARGE: f64 = 64.0;
+
+/// Whether the terms `a` and `b`, of which the second is subtracted where `minus` says so, can cancel.
+pub(crate) fn terms_cancel(egraph: &Egraph, minus: bool, a: Id, b: Id) -> bool {
+    near_bound(egraph, a, b)
+        || near_bound(egraph, b, a)
+        || half_tail(egraph, a, b)
+        || half_tail(egraph, b, a)
+        || (minus
+            && (of_one_kind(egraph, a, b)
+                || beside_one(egraph, a, b)
+                || beside_one(egraph, b, a)
+                || logarithms_of_sums(egraph, a, b)
+                || root_of(egraph, a, b)
+                || root_of(egraph, b, a)
+                || logits(egraph, a, b)
+                || logits(egraph, b, a)
+                || moments(egraph, a, b)
+                || moments(egraph, b, a)))
+}
+
+/// Terms of a class and of what it moves.
+fn all(egraph: &Egraph, id: Id) -> impl Iterator<Item = &Term> {
+    let classes = beneath(egraph, strip(egraph, id)).into_iter();
+    classes.flat_map(|id| &egraph[id].nodes)
+}
+
+/// Those with this head.
+fn nodes(egraph: &Egraph, id: Id, head: Head) -> impl Iterator<Item = &Term> {
+    all(egraph, id).filter(move |n| n.head == head)
+}
+
+/// Whether a class, or what it moves, holds a term that `is` tells.
+pub(crate) fn holds(egraph: &Egraph, id: Id, is: impl Fn(&Term) -> bool) -> bool {
+    all(egraph, id).any(is)
+}
+
+/// Whether a class holds `op` of something.
+fn is(egraph: &Egraph, id: Id, op: UnaryOp) -> bool {
+    nodes(egraph, id, Head::Unary(op)).next().is_some()
+}
+
+fn is_one(facts: &Facts) -> bool {
+    facts.constant == Some(Rational::ONE)
+}
+
+/// Whether a class holds a function that comes arbitrarily near a bound, where digits get lost, or a square of one.
+fn saturates(egraph: &Egraph, id: Id) -> bool {
+    let curve = |n: &Term| {
+        matches!(
+            n.head,
+            Head::Unary(
+                UnaryOp::Exp
+                    | UnaryOp::Exp2
+                    | UnaryOp::Expm1
+                    | UnaryOp::Sin
+                    | UnaryOp::Cos
+                    | UnaryOp::Sigmoid
+                    | UnaryOp::Tanh
+                    | UnaryOp::Erf
+                    | UnaryOp::Erfc
+            ) | Head::Softmax(SoftmaxOp::Softmax)
+        )
+    };
+    let mut squares = nodes(egraph, id, Head::Unary(UnaryOp::Square));
+    holds(egraph, id, curve) || squares.any(|n| holds(egraph, n.args[0], curve))
+}
+
+/// A function near its bound, beside a number of that size.
+fn near_bound(egraph: &Egraph, curve: Id, other: Id) -> bool {
+    let (known, other) = (facts(egraph, curve), facts(egraph, other));
+    other.low >= -1.0
+        && other.high <= 1.0
+        && other.constant.is_none_or(|c| !c.is_zero())
+        && known.constant.is_none()
+        && saturates(egraph, curve)
+}
+
+/// The logarithm of a tail, beside that of the factor which makes it a probability.
+fn half_tail(egraph: &Egraph, tail: Id, other: Id) -> bool {
+    let other = facts(egraph, other);
+    is(egraph, tail, UnaryOp::LogErfc) && other.low == other.high && other.low < 0.0
+}
+
+/// Two squares, two reciprocals and so on.
+fn of_one_kind(egraph: &Egraph, a: Id, b: Id) -> bool {
+    let kinds = [
+        UnaryOp::Square,
+        UnaryOp::Recip,
+        UnaryOp::Log,
+        UnaryOp::Exp,
+        UnaryOp::Sqrt,
+        UnaryOp::Rsqrt,
+        UnaryOp::Sin,
+        UnaryOp::Cos,
+        UnaryOp::Tan,
+    ];
+    kinds.into_iter().any(|op| is(egraph, a, op) && is(egraph, b, op))
+}
+
+/// One, and a root, a reciprocal, a square or a part of a whole, which can be near one.
+fn beside_one(egraph: &Egraph, one: Id, other: Id) -> bool {
+    let part = || {
+        nodes(egraph, other, Head::Binary(BinaryOp::Div)).any(|n| {
+            let part = egraph.find(n.args[0]);
+            let sums = nodes(egraph, n.args[1], Head::Binary(BinaryOp::Add));
+            sums.flat_map(|sum| &sum.args).any(|&a| egraph.find(a) == part)
+        })
+    };
+    let kinds = [UnaryOp::Sqrt, UnaryOp::Recip, UnaryOp::Square];
+    is_one(facts(egraph, one)) && (kinds.into_iter().any(|op| is(egraph, other, op)) || part())
+}
+
+/// Logarithms of sums of exponentials, less each other, their largest term or any other number.
+fn logarithms_of_sums(egraph: &Egraph, a: Id, b: Id) -> bool {
+    let large = |id: Id| facts(egraph, id).high > LARGE;
+    let row =
+        |id: Id| large(id) && nodes(egraph, id, Head::Reduce(ReduceOp::LogSumExp)).next().is_some();
+    let pair =
+        |id: Id| large(id) && nodes(egraph, id, Head::Binary(BinaryOp::LogAddExp)).next().is_some();
+    let most = |id: Id| nodes(egraph, id, Head::Reduce(ReduceOp::Max)).next().is_some();
+    // The terms themselves are as large.
+    let own = || {
+        let terms = beneath(egraph, a);
+        let mut sums = nodes(egraph, b, Head::Reduce(ReduceOp::LogSumExp));
+        sums.any(|n| terms.contains(&egraph.find(n.args[1])))
+    };
+    (row(a) && (row(b) || most(b))) || (row(b) && (most(a) || own())) || pair(a) || pair(b)
+}
+
+/// The root of the square of `other` and something else, less `other`.
+fn root_of(egraph: &Egraph, root: Id, other: Id) -> bool {
+    let other = egraph.find(other);
+    let squared = |id: Id| {
+        nodes(egraph, id, Head::Unary(UnaryOp::Square)).any(|n| egraph.find(n.args[0]) == other)
+    };
+    nodes(egraph, root, Head::Unary(UnaryOp::Sqrt)).any(|n| {
+        let sums =
+            [BinaryOp::Add, BinaryOp::Sub].map(|op| nodes(egraph, n.args[0], Head::Binary(op)));
+        sums.into_iter().flatten().flat_map(|sum| &sum.args).any(|&a| squared(a))
+    })
+}
+
+/// A probability or its logarithm's complement, less what a label takes away from it.
+fn logits(egraph: &Egraph, a: Id, b: Id) -> bool {
+    let label = facts(egraph, b);
+    let product = |x: Id| {
+        let mut factors = nodes(egraph, b, Head::Binary(BinaryOp::Mul)).flat_map(|n| &n.args);
+        factors.any(|&f| egraph.find(f) == x)
+    };
+    let mut operands = nodes(egraph, a, Head::Unary(UnaryOp::Softplus)).map(|n| n.args[0]);
+    (is(egraph, a, UnaryOp::Sigmoid) && !label.fixed)
+        || operands.any(|x| product(egraph.find(x)) || egraph.find(x) == egraph.find(b))
+}
+
+/// A mean or sum of products, less a product of means.
+fn moments(egraph: &Egraph, a: Id, b: Id) -> bool {
+    let sum = |id: Id| nodes(egraph, id, Head::Reduce(ReduceOp::Sum)).next().is_some();
+    let mean = |id: Id| nodes(egraph, id, Head::Binary(BinaryOp::Div)).any(|n| sum(n.args[0]));
+    let square = nodes(egraph, b, Head::Unary(UnaryOp::Square)).any(|n| mean(n.args[0]));
+    let product = nodes(egraph, b, Head::Binary(BinaryOp::Mul))
+        .any(|n| n.args.iter().any(|&x| mean(x)) && n.args.iter().all(|&x| mean(x) || sum(x)));
+    (mean(a) || sum(a)) && (square || product)
+}
