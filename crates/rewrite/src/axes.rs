@@ -265,11 +265,55 @@ fn slots(op: &Op, operands: &[&[usize]], out: &[usize]) -> Vec<Vec<Slot>> {
     }
 }
 
+/// Whether a value is sure to be constant along dimension `d`, given which operands are along theirs.
+fn is_free(op: &Op, d: usize, slots: &[Vec<Slot>], free: &dyn Fn(usize, usize) -> bool) -> bool {
+    match op {
+        Op::Move(MoveOp::Broadcast { axes, .. }) => match axes.iter().position(|&a| a == d) {
+            Some(from) => free(0, from),
+            None => true,
+        },
+        Op::Unary(_)
+        | Op::Binary(_)
+        | Op::Compare(_)
+        | Op::Select
+        | Op::Cast(_)
+        | Op::Mark(_)
+        | Op::Move(MoveOp::Transpose(_)) => slots.iter().enumerate().all(|(k, slots)| {
+            let from = slots.iter().position(|&s| s == Slot::Out(d));
+            from.is_some_and(|e| free(k, e))
+        }),
+        Op::Input(_)
+        | Op::State(_)
+        | Op::Const(..)
+        | Op::Data(_)
+        | Op::Iota { .. }
+        | Op::Size { .. }
+        | Op::Move(
+            MoveOp::Reshape(_) | MoveOp::Slice { .. } | MoveOp::Pad { .. } | MoveOp::Window(_),
+        )
+        | Op::Reduce(..)
+        | Op::Softmax(..)
+        | Op::CrossEntropy(..)
+        | Op::Dot(_)
+        | Op::OneHot { .. }
+        | Op::Gather { .. }
+        | Op::ScatterAdd { .. }
+        | Op::Fold { .. }
+        | Op::RandomKey { .. }
+        | Op::Random { .. }
+        | Op::Call { .. }
+        | Op::Scan { .. }
+        | Op::Cond { .. }
+        | Op::Grad => false,
+    }
+}
+
 /// Names the axes of `graph`.
 pub(crate) fn name_axes(graph: &Graph) -> Naming {
     let mut sets = Sets::default();
     let mut nodes: Vec<Vec<usize>> = vec![];
     let mut reads: Vec<Vec<Vec<usize>>> = vec![];
+    let mut free: Vec<Vec<bool>> = vec![];
     for (scope, node) in graph.nodes().iter().enumerate() {
         let operands: Vec<&[usize]> =
             node.inputs.iter().map(|&i| graph.ty(i).shape.dims()).collect();
@@ -277,7 +321,8 @@ pub(crate) fn name_axes(graph: &Graph) -> Naming {
         let slots = slots(&node.op, &operands, dims);
         let out: Vec<usize> = dims.iter().map(|&size| sets.fresh(scope, size)).collect();
         let mut inner: Vec<Option<usize>> = vec![];
-        let mut node_reads = vec![];
+        let mut node_reads: Vec<Vec<usize>> = vec![];
+        let mut later = vec![];
         for (k, &input) in node.inputs.iter().enumerate() {
             let mut names = vec![];
             for (d, &slot) in slots[k].iter().enumerate() {
@@ -292,11 +337,19 @@ pub(crate) fn name_axes(graph: &Graph) -> Naming {
                         *inner[i].get_or_insert_with(|| sets.fresh(scope, operands[k][d]))
                     }
                 };
-                sets.unite(there, here);
+                // Constant numbers have no say in what axes are called.
+                match free[input.index()][d] {
+                    true => later.push((there, here)),
+                    false => sets.unite(there, here),
+                }
                 names.push(here);
             }
             node_reads.push(names);
         }
+        later.into_iter().for_each(|(there, here)| sets.unite(there, here));
+        let along =
+            |d: usize| is_free(&node.op, d, &slots, &|k, e| free[node.inputs[k].index()][e]);
+        free.push((0..dims.len()).map(along).collect());
         nodes.push(out);
         reads.push(node_reads);
     }

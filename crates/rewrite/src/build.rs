@@ -55,6 +55,16 @@ pub(crate) fn constant(egraph: &mut Egraph, dtype: DType, value: Rational) -> Id
 
 /// `x` under other names.
 pub(crate) fn rename(egraph: &mut Egraph, x: Id, map: Vec<(Axis, Axis)>) -> Id {
+    let bare = strip(egraph, x);
+    if bare != x {
+        // What is constant along an axis has no name for it.
+        let new = |a: Axis| map.iter().find(|p| p.0 == a).map_or(a, |p| p.1);
+        let wanted = AxisSet::new(facts(egraph, x).axes.iter().map(new));
+        let present = &facts(egraph, bare).axes;
+        let inner = map.iter().copied().filter(|p| present.has(p.0)).collect();
+        let renamed = rename(egraph, bare, inner);
+        return expand_to(egraph, renamed, &wanted);
+    }
     if map.is_empty() {
         return x;
     }
@@ -224,7 +234,11 @@ pub(crate) fn make(egraph: &mut Egraph, head: Head, args: &[Id]) -> Option<Id> {
             let wanted = axes(egraph, args[0]);
             expand_to(egraph, args[1], &wanted)
         }
-        Head::Rename => add(egraph, head, args),
+        Head::Rename => {
+            let Data::Renaming(map) = &egraph[args[0]].data else { return None };
+            let map = map.to_vec();
+            rename(egraph, args[1], map)
+        }
         Head::Size => {
             let dtype = match &egraph[args[0]].data {
                 Data::Type(dtype) => *dtype,

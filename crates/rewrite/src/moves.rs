@@ -137,9 +137,14 @@ fn moved(egraph: &Egraph, term: &Term) -> &'static [usize] {
     }
 }
 
+/// Whether a term only moves, converts or marks elements.
+pub(crate) fn is_move(egraph: &Egraph, term: &Term) -> bool {
+    !moved(egraph, term).is_empty()
+}
+
 /// The moves that a class holds.
 fn moves_of<'a>(egraph: &'a Egraph, id: Id) -> impl Iterator<Item = &'a Term> {
-    egraph[id].nodes.iter().filter(|n| !moved(egraph, n).is_empty()).take(WAYS)
+    egraph[id].nodes.iter().filter(|n| is_move(egraph, n)).take(WAYS)
 }
 
 /// Whether a class may match an expression, perhaps through moves.
@@ -257,8 +262,8 @@ impl Moves {
             numbers: Numbers::default(),
         };
         for rule in rules {
-            moves.collect(&rule.left);
             for left in commuted(&rule.left) {
+                moves.collect(&left);
                 let Expr::Term(head @ Head::Binary(_), args) = left else { continue };
                 if let [a, b] = args.as_slice() {
                     let shared = variables(a).iter().any(|v| variables(b).contains(v));
@@ -399,9 +404,20 @@ impl Moves {
         let (arg, lower) = &site.lower;
         if let (true, Some(inner)) = (site.sinks, &site.inner) {
             if let Some(below) = self.sink(egraph, lower, inner) {
-                return unite(egraph, *arg, below);
+                let new = unite(egraph, *arg, below);
+                // What stands beside the moved elements may keep the lower op from being found.
+                if lower.head != Head::Select && padding(egraph, lower).is_none() {
+                    return new;
+                }
+                return self.raise(egraph, site) || new;
             }
         }
+        self.raise(egraph, site)
+    }
+
+    /// Adds the move of the upper op's result, where a rule has that op; whether it was new.
+    fn raise(&mut self, egraph: &mut Egraph, site: &Site) -> bool {
+        let (arg, lower) = &site.lower;
         let (id, upper) = &site.upper;
         if !site.hoists || !is_elementwise(&upper.head) {
             return false;
@@ -652,14 +668,13 @@ fn unmoved(egraph: &Egraph, lower: &Term, x: Id) -> Option<Id> {
         return Some(bare);
     }
     let term = alike(egraph, lower, x)?;
-    let same_names = match (&lower.head, &term.head) {
-        (Head::Opaque(a), Head::Opaque(b)) => {
-            let opaque = &egraph.analysis.opaque;
-            opaque[*a as usize].args == opaque[*b as usize].args
-        }
-        _ => true,
+    let inside = strip(egraph, term.args[moved(egraph, term)[0]]);
+    let (Head::Opaque(to), Head::Opaque(from)) = (&lower.head, &term.head) else {
+        return Some(inside);
     };
-    same_names.then(|| term.args[moved(egraph, term)[0]])
+    let names = |n: &u32| egraph.analysis.opaque[*n as usize].args[0].iter().copied();
+    let present = &facts(egraph, inside).axes;
+    names(from).zip(names(to)).all(|(a, b)| a == b || !present.has(a)).then_some(inside)
 }
 
 /// A term of class `x` that moves another value in the same way, whatever the names before and the fill of a pad.

@@ -16,6 +16,7 @@ use crate::axes::AxisSet;
 use crate::build::{constant, elementwise, expand_to, facts};
 use crate::facts::{Data, Egraph};
 use crate::language::{Head, Term};
+use crate::moves::is_move;
 use crate::rational::Rational;
 use egg::Id;
 use eggrad_ir::{BinaryOp, DType, ReduceOp, UnaryOp};
@@ -176,9 +177,13 @@ fn rank(egraph: &Egraph, atom: Id) -> u32 {
         Head::Reduce(_) | Head::Dot => 5,
         _ => 4,
     };
-    let opaque = egraph[atom].nodes.iter().filter(|n| !is_open(&n.head));
-    // A sum that is no term of its own weighs as much as it holds.
-    opaque.map(weight).min().unwrap_or(7)
+    let nodes = || egraph[atom].nodes.iter().filter(|n| !is_open(&n.head));
+    let known = nodes().filter(|n| !is_move(egraph, n)).map(weight).min();
+    // A sum that is no term of its own weighs as much as it holds, also where something moves it.
+    known.unwrap_or_else(|| match nodes().count() == egraph[atom].nodes.len() {
+        true => nodes().map(weight).min().unwrap_or(7),
+        false => 7,
+    })
 }
 
 /// Whether forms look through the head.
@@ -252,7 +257,8 @@ impl Forms {
             let id = self.classes[i];
             let mut best = self.best.get(&id).cloned();
             let open: Vec<&Term> = egraph[id].nodes.iter().filter(|n| is_open(&n.head)).collect();
-            let is_atom = open.len() < egraph[id].nodes.len();
+            let known = |n: &Term| !is_open(&n.head) && !is_move(egraph, n);
+            let is_atom = open.is_empty() || egraph[id].nodes.iter().any(known);
             let mut refused = is_atom || open.iter().all(|term| self.is_ready(egraph, term));
             for term in open {
                 let Some((form, _)) = self.read(egraph, term) else { continue };

@@ -152,6 +152,10 @@ pub(crate) fn saturate(
         }
         egraph.rebuild();
         // Forms are dear: they are read when the rules have nothing to say.
+        if !changed && moves.extend(egraph) > 0 {
+            egraph.rebuild();
+            changed = true;
+        }
         if !changed {
             let mut forms = Forms::of(egraph);
             let united = unite(egraph, &forms, &mut written) > 0;
@@ -161,14 +165,12 @@ pub(crate) fn saturate(
             }
             let paired = pairs.extend(egraph, &forms) > 0;
             egraph.rebuild();
-            let met = moves.extend(egraph) > 0;
-            egraph.rebuild();
             let folded = folding.fold(egraph);
             egraph.rebuild();
             if folded > 0 {
                 *counts.entry(FOLDING.to_string()).or_insert(0) += folded;
             }
-            changed = united || paired || met || folded > 0;
+            changed = united || paired || folded > 0;
         }
         if !changed && size == (egraph.total_size(), egraph.number_of_classes()) {
             break Stop::Saturated;
