@@ -13,21 +13,39 @@ const LARGE: f64 = 64.0;
 
 /// Whether the terms `a` and `b`, of which the second is subtracted where `minus` says so, can cancel.
 pub(crate) fn terms_cancel(egraph: &Egraph, minus: bool, a: Id, b: Id) -> bool {
+    let (left, right) = (signed(egraph, a), signed(egraph, b));
+    let mut pairs = left.iter().flat_map(|x| right.iter().map(move |y| (x, y)));
+    pairs.any(|(&(x, a), &(y, b))| match (x == y) == minus {
+        true => difference_cancels(egraph, a, b),
+        false => sum_cancels(egraph, a, b) || sum_cancels(egraph, b, a),
+    })
+}
+
+/// A class, and what it is the negative of; whether it is negative comes first.
+fn signed(egraph: &Egraph, id: Id) -> Vec<(bool, Id)> {
+    let negative = facts(egraph, id).constant.is_some_and(|c| c.to_f64() < 0.0);
+    let mut all = vec![(negative, id)];
+    all.extend(nodes(egraph, id, Head::Unary(UnaryOp::Neg)).map(|n| (true, n.args[0])));
+    all
+}
+
+fn sum_cancels(egraph: &Egraph, a: Id, b: Id) -> bool {
+    near_bound(egraph, a, b) || half_tail(egraph, a, b)
+}
+
+fn difference_cancels(egraph: &Egraph, a: Id, b: Id) -> bool {
     near_bound(egraph, a, b)
         || near_bound(egraph, b, a)
-        || half_tail(egraph, a, b)
-        || half_tail(egraph, b, a)
-        || (minus
-            && (of_one_kind(egraph, a, b)
-                || beside_one(egraph, a, b)
-                || beside_one(egraph, b, a)
-                || logarithms_of_sums(egraph, a, b)
-                || root_of(egraph, a, b)
-                || root_of(egraph, b, a)
-                || logits(egraph, a, b)
-                || logits(egraph, b, a)
-                || moments(egraph, a, b)
-                || moments(egraph, b, a)))
+        || of_one_kind(egraph, a, b)
+        || beside_one(egraph, a, b)
+        || beside_one(egraph, b, a)
+        || logarithms_of_sums(egraph, a, b)
+        || root_of(egraph, a, b)
+        || root_of(egraph, b, a)
+        || logits(egraph, a, b)
+        || logits(egraph, b, a)
+        || moments(egraph, a, b)
+        || moments(egraph, b, a)
 }
 
 /// Terms of a class and of what it moves.
@@ -51,11 +69,13 @@ fn is(egraph: &Egraph, id: Id, op: UnaryOp) -> bool {
     nodes(egraph, id, Head::Unary(op)).next().is_some()
 }
 
+/// Whether it is 1, or -1 where signs are looked at apart.
 fn is_one(facts: &Facts) -> bool {
-    facts.constant == Some(Rational::ONE)
+    facts.constant.and_then(Rational::abs) == Some(Rational::ONE)
 }
 
-/// Whether a class holds a function that comes arbitrarily near a bound, where digits get lost, or a square of one.
+/// Whether a class holds a function that comes arbitrarily near a bound, where digits get lost, or a square or
+/// multiple of one.
 fn saturates(egraph: &Egraph, id: Id) -> bool {
     let curve = |n: &Term| {
         matches!(
@@ -73,8 +93,11 @@ fn saturates(egraph: &Egraph, id: Id) -> bool {
             ) | Head::Softmax(SoftmaxOp::Softmax)
         )
     };
-    let mut squares = nodes(egraph, id, Head::Unary(UnaryOp::Square));
-    holds(egraph, id, curve) || squares.any(|n| holds(egraph, n.args[0], curve))
+    let squares = nodes(egraph, id, Head::Unary(UnaryOp::Square));
+    let multiples = nodes(egraph, id, Head::Binary(BinaryOp::Mul))
+        .filter(|n| n.args.iter().any(|&a| facts(egraph, a).constant.is_some()));
+    let mut inside = squares.chain(multiples).flat_map(|n| &n.args);
+    holds(egraph, id, curve) || inside.any(|&x| holds(egraph, x, curve))
 }
 
 /// A function near its bound, beside a number of that size.
@@ -172,4 +195,14 @@ fn moments(egraph: &Egraph, a: Id, b: Id) -> bool {
     let product = nodes(egraph, b, Head::Binary(BinaryOp::Mul))
         .any(|n| n.args.iter().any(|&x| mean(x)) && n.args.iter().all(|&x| mean(x) || sum(x)));
     (mean(a) || sum(a)) && (square || product)
+}
+
+/// Whether a class is a sum of some probabilities of a softmax, all of which may be too small.
+pub(crate) fn part_of_softmax(egraph: &Egraph, id: Id) -> bool {
+    let softmax = |n: &Term| n.head == Head::Softmax(SoftmaxOp::Softmax);
+    nodes(egraph, id, Head::Reduce(ReduceOp::Sum)).any(|sum| {
+        let parts = [Head::Binary(BinaryOp::Mul), Head::Select];
+        let mut terms = all(egraph, sum.args[1]).filter(|n| parts.contains(&n.head));
+        terms.any(|n| n.args.iter().any(|&a| holds(egraph, a, softmax)))
+    })
 }

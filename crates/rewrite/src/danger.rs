@@ -1,7 +1,7 @@
 //! What can go wrong in floating point, seen from intervals.
 
 use crate::build::facts;
-use crate::cancel::terms_cancel;
+use crate::cancel::{part_of_softmax, terms_cancel};
 use crate::facts::{Egraph, Facts};
 use crate::language::{Head, Term};
 use crate::moves::beneath;
@@ -101,18 +101,26 @@ fn binary_danger(
             (b.low <= 0.0 && b.high >= 0.0).then_some((NOT_FINITE, "the divisor can be 0"))
         }
         BinaryOp::Add | BinaryOp::Sub => {
+            // What is known of the result from another form says nothing of how this one rounds.
+            let (x, y) = (facts(egraph, a), facts(egraph, b));
+            let (low, high) = match op {
+                BinaryOp::Sub => (x.low - y.high, x.high - y.low),
+                _ => (x.low + y.low, x.high + y.high),
+            };
             let cancel = result.dtype.is_float()
-                && result.low <= 0.0
-                && result.high >= 0.0
+                && low <= 0.0
+                && high >= 0.0
                 && terms_cancel(egraph, op == BinaryOp::Sub, a, b);
             cancel.then_some((CANCELLATION, "the terms can cancel"))
         }
         BinaryOp::Pow => pow_danger(facts(egraph, a), facts(egraph, b), result),
         BinaryOp::Xlogy => {
-            let same = egraph.find(a) == egraph.find(b);
+            let same = |id: Id| egraph.find(id) == egraph.find(a);
+            let quotient = |n: &Term| n.head == Head::Binary(BinaryOp::Div) && same(n.args[0]);
             let low = facts(egraph, b).low;
-            // 0 · log 0 is 0.
-            let reaches = if same { low < 0.0 } else { low <= 0.0 };
+            // 0 · log 0 is 0, and so is 0 · log(0/y).
+            let together = same(b) || egraph[b].nodes.iter().any(quotient);
+            let reaches = if together { low < 0.0 } else { low <= 0.0 };
             reaches.then_some((NOT_FINITE, "the second operand can reach 0"))
         }
         BinaryOp::Mul
@@ -125,8 +133,16 @@ fn binary_danger(
     }
 }
 
-/// Whether a sum that can be too large for its type is made smaller only afterwards, by a constant.
+/// Whether a sum or square that can be too large for its type is made smaller only afterwards, by a constant or by a
+/// logarithm.
 pub(crate) fn overflows(egraph: &Egraph, term: &Term) -> bool {
+    if term.head == Head::Unary(UnaryOp::Log) {
+        let squares = |n: &&Term| n.head == Head::Unary(UnaryOp::Square);
+        return egraph[term.args[0]].nodes.iter().filter(squares).any(|n| {
+            let known = facts(egraph, n.args[0]);
+            known.low.abs().max(known.high.abs()) > largest(known.dtype).sqrt()
+        });
+    }
     let (sum, by) = match (&term.head, &term.args[..]) {
         (Head::Binary(BinaryOp::Div | BinaryOp::Mul), [a, b]) => {
             match (facts(egraph, *a).constant, facts(egraph, *b).constant) {
@@ -147,7 +163,8 @@ pub(crate) fn overflows(egraph: &Egraph, term: &Term) -> bool {
         known.dtype.is_float() && reach * n.elements(&egraph.analysis.sizes) > most
     };
     let sums = |n: &&Term| n.head == Head::Reduce(ReduceOp::Sum);
-    shrinks && egraph[sum].nodes.iter().filter(sums).any(too_large)
+    let mut classes = beneath(egraph, sum).into_iter();
+    shrinks && classes.any(|id| egraph[id].nodes.iter().filter(sums).any(too_large))
 }
 
 /// The danger of computing the value of `class` by `term`.
@@ -165,9 +182,10 @@ pub(crate) fn danger(egraph: &Egraph, term: &Term, class: Id) -> Option<(Weight,
                     && known.high > 1.0
                     && beneath(egraph, x).iter().any(|&id| egraph[id].nodes.iter().any(quotient))
             };
+            let loses = || *op == UnaryOp::Log && part_of_softmax(egraph, x);
             match found {
                 Some((weight, reason)) => {
-                    Some((weight + if near_one() { CANCELLATION } else { 0 }, reason))
+                    Some((weight + if near_one() || loses() { CANCELLATION } else { 0 }, reason))
                 }
                 None => near_one().then_some((CANCELLATION, "the operand can be near 1")),
             }

@@ -171,7 +171,9 @@ fn rank(egraph: &Egraph, atom: Id) -> u32 {
         | Head::Reduce(ReduceOp::LogSumExp)
         | Head::Binary(BinaryOp::LogAddExp) => 2,
         Head::Unary(UnaryOp::Exp | UnaryOp::Exp2) => 6,
-        Head::Unary(UnaryOp::Log | UnaryOp::Log2) | Head::Binary(BinaryOp::Pow) => 5,
+        Head::Unary(UnaryOp::Log | UnaryOp::Log2) => 5,
+        // A power that is a product is read as one.
+        Head::Binary(BinaryOp::Pow) => 40,
         Head::Unary(_) => 2,
         Head::Opaque(_) => 3,
         Head::Reduce(_) | Head::Dot => 5,
