@@ -1,6 +1,6 @@
 //! Runs a case, compiled and by the interpreter, and measures the error in units of the last place.
 
-use crate::case::{Array, Case, Category, Kind};
+use crate::case::{Array, Case, Category};
 use eggrad::Options;
 use eggrad::interp::{Data, Precision, Tensor, run};
 use eggrad::ir::{At, Builder, DType, Graph, Op, StateKind, TensorType, expression};
@@ -10,14 +10,14 @@ use std::collections::BTreeMap;
 /// Below the smallest normal number every result counts as 0.
 const SMALLEST: f64 = 1.2e-38;
 
-type Run = (BTreeMap<String, Array>, Array);
+/// Variables and what is expected.
+pub(crate) type Run = (BTreeMap<String, Array>, Array);
 
 /// Whether the case holds.
 pub(crate) fn check(case: &Case) -> Result<(), String> {
     for run in &case.runs {
         let graph = write(case, run)?;
-        let options = Options::default();
-        let results = results(&graph, &options, case, run)?;
+        let (results, optimised) = outputs(&graph, run)?;
         let written = as_written(&graph, case, run)?;
         for (how, found) in &results {
             match case.category {
@@ -40,7 +40,6 @@ pub(crate) fn check(case: &Case) -> Result<(), String> {
                 }
             }
         }
-        let optimised = eggrad::lower(&graph, &options).map_err(|e| e.to_string())?;
         count(case, &optimised)?;
     }
     Ok(())
@@ -90,15 +89,11 @@ fn write(case: &Case, run: &Run) -> Result<Graph, String> {
     builder.build().map_err(|e| e.to_string())
 }
 
-/// Inputs, then states, as `f32`.
+/// Inputs, then states.
 fn values(graph: &Graph, run: &Run) -> (Vec<Tensor>, Vec<Tensor>) {
-    let tensor = |name: &str| {
-        let array = &run.0[name];
-        let data = array.data.iter().map(|x| *x as f32).collect();
-        Tensor::new(array.shape.clone(), Data::F32(data))
-    };
-    let inputs = graph.inputs().iter().map(|i| tensor(&i.name)).collect();
-    (inputs, graph.states().iter().map(|s| tensor(&s.name)).collect())
+    let tensor = |name: &str, ty: &TensorType| Tensor::from_values(ty.clone(), &run.0[name].data);
+    let inputs = graph.inputs().iter().map(|i| tensor(&i.name, &i.ty)).collect();
+    (inputs, graph.states().iter().map(|s| tensor(&s.name, &s.ty)).collect())
 }
 
 fn as_written(graph: &Graph, case: &Case, given: &Run) -> Result<Vec<f64>, String> {
@@ -110,39 +105,42 @@ fn as_written(graph: &Graph, case: &Case, given: &Run) -> Result<Vec<f64>, Strin
     Ok(done.outputs[0].to_f64s())
 }
 
-/// What the compiled graph and the interpreter of the rewritten graph give.
-fn results(
-    graph: &Graph,
-    options: &Options,
-    case: &Case,
-    given: &Run,
-) -> Result<Vec<(&'static str, Vec<f64>)>, String> {
+/// Values of the first output, by how they were computed.
+type Found = Vec<(&'static str, Vec<f64>)>;
+
+/// The first output, compiled and by the interpreter of the rewritten graph, and that graph.
+pub(crate) fn outputs(graph: &Graph, given: &Run) -> Result<(Found, Graph), String> {
     let (inputs, states) = values(graph, given);
-    let (executable, optimised, _) = eggrad::compile(graph, options).map_err(|e| e.to_string())?;
+    let (executable, optimised, _) =
+        eggrad::compile(graph, &Options::default()).map_err(|e| e.to_string())?;
     let done =
         run(&optimised, &inputs, &states, Precision::AsWritten).map_err(|e| e.to_string())?;
-    let floats = |t: &Tensor| match &t.data {
-        Data::F32(v) => v.clone(),
+    let arrays: Vec<ArrayRef<'_>> = inputs.iter().map(|t| array(&t.data)).collect();
+    let aligned = |t: &Tensor| match &t.data {
+        Data::F32(v) => Aligned::from_slice(v),
         other => panic!("not f32: {other:?}"),
     };
-    let inputs: Vec<Vec<f32>> = inputs.iter().map(floats).collect();
-    let arrays: Vec<ArrayRef<'_>> = inputs.iter().map(|v| ArrayRef::F32(v)).collect();
-    let mut arena: Vec<Aligned> = states.iter().map(|t| Aligned::from_slice(&floats(t))).collect();
+    let mut arena: Vec<Aligned> = states.iter().map(aligned).collect();
     let map: Vec<usize> = (0..arena.len()).collect();
-    let mut output = vec![0f32; done.outputs[0].ty.shape.elements()];
+    let count = |t: &Tensor| t.ty.shape.elements();
+    let mut buffers: Vec<Vec<f32>> = done.outputs.iter().map(|t| vec![0f32; count(t)]).collect();
     let mut workspace = executable.workspace().map_err(|e| e.to_string())?;
     let mut bound = States { arrays: &mut arena, map: &map, version: 0 };
-    executable
-        .run(&mut workspace, &arrays, &mut bound, &mut [ArrayMut::F32(&mut output)])
-        .map_err(|e| e.to_string())?;
-    let _ = case.kind == Kind::Rowwise;
-    Ok(vec![
-        ("compiled", output.into_iter().map(f64::from).collect()),
-        ("interpreted", done.outputs[0].to_f64s()),
-    ])
+    let mut results: Vec<ArrayMut<'_>> = buffers.iter_mut().map(|v| ArrayMut::F32(v)).collect();
+    executable.run(&mut workspace, &arrays, &mut bound, &mut results).map_err(|e| e.to_string())?;
+    let compiled = buffers[0].iter().map(|&y| f64::from(y)).collect();
+    Ok((vec![("compiled", compiled), ("interpreted", done.outputs[0].to_f64s())], optimised))
 }
 
-fn close(case: &Case, expected: &Array, found: &[f64]) -> Result<(), String> {
+fn array(data: &Data) -> ArrayRef<'_> {
+    match data {
+        Data::F32(v) => ArrayRef::F32(v),
+        Data::I32(v) => ArrayRef::I32(v),
+        other => panic!("no input is {other:?}"),
+    }
+}
+
+pub(crate) fn close(case: &Case, expected: &Array, found: &[f64]) -> Result<(), String> {
     if expected.data.len() != found.len() {
         return Err(format!("{} values, not {}", found.len(), expected.data.len()));
     }

@@ -1,16 +1,22 @@
 //! The cases of `tests/cases/stability.json`, or of the file that `EGGRAD_STABILITY` names: formulas written naively,
 //! compiled with default options, against values of high precision.
 //!
-//! Each case is a test of its own name. An unknown field, kind, category or function is a failure.
+//! Each case is a test of its own name; `case::wrapper` puts something between its parts that changes no value. An unknown field, kind, category or function is a failure.
 
 mod case;
 mod check;
+mod rows;
+mod wrappers;
 
 use case::{Case, Category};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use wrappers::Wrapper;
+
+/// Pairs of a case and a wrapper that can stand in it are at least so many.
+const WRAPPED: usize = 300;
 
 /// Of the formulas that are to be stabilised, so many in ten fail the check without rewriting.
 const NAIVE_FAILURES: usize = 9;
@@ -51,6 +57,25 @@ fn main() -> ExitCode {
         let name = format!("{}::a_wrong_value_fails", case.name);
         trials.push(Trial::test(name, move || check::can_fail(&own).map_err(Failed::from)));
     }
+    let mut wrapped = 0;
+    for case in &cases {
+        for (wrapper, name) in Wrapper::ALL {
+            if !wrappers::applies(case, wrapper) {
+                continue;
+            }
+            wrapped += 1;
+            let own = case.clone();
+            let check = move || wrappers::check(&own, wrapper).map_err(Failed::from);
+            trials.push(Trial::test(format!("{}::{name}", case.name), check));
+        }
+    }
+    let all_of_them = std::env::var_os("EGGRAD_STABILITY").is_none();
+    trials.push(Trial::test("wrappers_stand_in_many_cases", move || {
+        match wrapped >= WRAPPED || !all_of_them {
+            true => Ok(()),
+            false => Err(format!("only {wrapped} wrapped cases").into()),
+        }
+    }));
     let all = cases.clone();
     trials.push(Trial::test("naive_formulas_fail", move || {
         let naive = all.iter().filter(|c| c.category == Category::Stabilise);

@@ -72,7 +72,7 @@ fn has_function(expr: &Expr) -> bool {
 }
 
 /// Whether an op works on each element alone.
-fn is_elementwise(head: &Head) -> bool {
+pub(crate) fn is_elementwise(head: &Head) -> bool {
     match head {
         Head::Unary(_) | Head::Binary(_) => true,
         Head::Axes(_)
@@ -96,6 +96,11 @@ fn is_elementwise(head: &Head) -> bool {
         | Head::Size
         | Head::Opaque(_) => false,
     }
+}
+
+/// Whether other names are given to a value that an op made of rows.
+fn is_renamed(lower: &Term, head: &Head) -> bool {
+    lower.head == Head::Rename && matches!(head, Head::Reduce(_) | Head::Softmax(_))
 }
 
 /// Which operands a term moves; none where it does more than that.
@@ -373,7 +378,7 @@ impl Moves {
                         upper: (id, term.clone()),
                         lower: (arg, lower.clone()),
                         inner: direct(egraph, x, expr, DEPTH).cloned(),
-                        sinks: is_elementwise(head),
+                        sinks: is_elementwise(head) || is_renamed(lower, head),
                         hoists,
                     });
                 }
@@ -459,11 +464,7 @@ impl Moves {
                 return None;
             }
         }
-        let mut operands = vec![];
-        for &x in &inner.args {
-            operands.push(move_operand(egraph, lower, x)?);
-        }
-        Some(elementwise(egraph, inner.head.clone(), &operands))
+        below(egraph, lower, inner)
     }
 
     /// A choice between two results of one function, or between one and a constant that it can give.
@@ -494,6 +495,7 @@ impl Moves {
             for &other in &upper.args {
                 operands.push(match egraph.find(other) == egraph.find(arg) {
                     true => x,
+                    false if lower.head == Head::Select => branch(egraph, lower, other, place),
                     false => before(egraph, lower, other)?,
                 });
             }
@@ -527,6 +529,23 @@ impl Moves {
     }
 }
 
+/// The lower op on operands that are moved one by one.
+pub(crate) fn below(egraph: &mut Egraph, lower: &Term, inner: &Term) -> Option<Id> {
+    if let Head::Reduce(_) | Head::Softmax(_) = inner.head {
+        let over = axes_of(egraph, inner.args[0]);
+        if !over.disjoint(&changed_axes(egraph, lower)?) {
+            return None;
+        }
+        let x = move_operand(egraph, lower, inner.args[1])?;
+        return make(egraph, inner.head.clone(), &[inner.args[0], x]);
+    }
+    let mut operands = vec![];
+    for &x in &inner.args {
+        operands.push(move_operand(egraph, lower, x)?);
+    }
+    Some(elementwise(egraph, inner.head.clone(), &operands))
+}
+
 /// Finds the moves inside a sum or product that a rule expects.
 fn nested_sites(egraph: &Egraph, class: Id, expr: &Expr, sites: &mut Vec<Site>) {
     let (Expr::Term(_, inside), Some(upper)) = (expr, direct(egraph, class, expr, DEPTH)) else {
@@ -542,13 +561,20 @@ fn nested_sites(egraph: &Egraph, class: Id, expr: &Expr, sites: &mut Vec<Site>) 
                         upper: (class, upper.clone()),
                         lower: (egraph.find(arg), lower.clone()),
                         inner: direct(egraph, x, expected, DEPTH).cloned(),
-                        sinks: is_elementwise(head),
+                        sinks: is_elementwise(head) || is_renamed(lower, head),
                         hoists: true,
                     });
                 }
             }
         }
     }
+}
+
+/// What a choice by the same condition takes at the same place, or `x` itself.
+fn branch(egraph: &Egraph, choice: &Term, x: Id, place: usize) -> Id {
+    let same =
+        |n: &&Term| n.head == Head::Select && egraph.find(n.args[0]) == egraph.find(choice.args[0]);
+    egraph[x].nodes.iter().find(same).map_or(x, |n| n.args[place])
 }
 
 /// The upper op of what a pad puts around its operand.
@@ -570,7 +596,7 @@ fn around(egraph: &Egraph, upper: &Term, arg: Id, lower: &Term, fill: f64) -> Op
 }
 
 /// The op and fill of a pad.
-fn padding(egraph: &Egraph, term: &Term) -> Option<(Opaque, f64)> {
+pub(crate) fn padding(egraph: &Egraph, term: &Term) -> Option<(Opaque, f64)> {
     let Head::Opaque(number) = term.head else { return None };
     let opaque = &egraph.analysis.opaque[number as usize];
     match &opaque.op {
@@ -650,13 +676,15 @@ fn before(egraph: &mut Egraph, lower: &Term, x: Id) -> Option<Id> {
     }
     // The same move of what has other names.
     let term = alike(egraph, lower, x)?.clone();
-    let (Head::Opaque(to), Head::Opaque(from)) = (&lower.head, &term.head) else { return None };
-    let names = |n: u32| egraph.analysis.opaque[n as usize].args[0].clone();
-    let present = &facts(egraph, term.args[0]).axes;
-    let pairs = names(*from).into_iter().zip(names(*to));
+    let inside = term.args[moved(egraph, &term)[0]];
+    let present = facts(egraph, inside).axes.clone();
+    let pairs = names(egraph, &term).into_iter().zip(names(egraph, lower));
     let mut map: Vec<(Axis, Axis)> = pairs.filter(|(a, b)| a != b && present.has(*a)).collect();
+    if map.iter().any(|(_, b)| present.has(*b) && !map.iter().any(|(a, _)| a == b)) {
+        return None;
+    }
     map.sort_unstable();
-    Some(rename(egraph, term.args[0], map))
+    Some(rename(egraph, inside, map))
 }
 
 /// As [`before`], of what is there already.
@@ -669,12 +697,18 @@ fn unmoved(egraph: &Egraph, lower: &Term, x: Id) -> Option<Id> {
     }
     let term = alike(egraph, lower, x)?;
     let inside = strip(egraph, term.args[moved(egraph, term)[0]]);
-    let (Head::Opaque(to), Head::Opaque(from)) = (&lower.head, &term.head) else {
-        return Some(inside);
-    };
-    let names = |n: &u32| egraph.analysis.opaque[*n as usize].args[0].iter().copied();
     let present = &facts(egraph, inside).axes;
-    names(from).zip(names(to)).all(|(a, b)| a == b || !present.has(a)).then_some(inside)
+    let mut pairs = names(egraph, term).into_iter().zip(names(egraph, lower));
+    pairs.all(|(a, b)| a == b || !present.has(a)).then_some(inside)
+}
+
+/// Axes under which a move reads its operand.
+fn names(egraph: &Egraph, term: &Term) -> Vec<Axis> {
+    match &term.head {
+        Head::Opaque(number) => egraph.analysis.opaque[*number as usize].args[0].clone(),
+        Head::Gather => axes_of(egraph, term.args[0]).iter().collect(),
+        _ => vec![],
+    }
 }
 
 /// A term of class `x` that moves another value in the same way, whatever the names before and the fill of a pad.
@@ -694,6 +728,7 @@ fn alike<'a>(egraph: &'a Egraph, lower: &Term, x: Id) -> Option<&'a Term> {
                 let (a, b) = (&opaque[*a as usize], &opaque[*b as usize]);
                 a.out == b.out && geometry(&a.op) == geometry(&b.op)
             }
+            (Head::Gather, Head::Gather) => egraph.find(term.args[2]) == egraph.find(lower.args[2]),
             _ => {
                 let args = term.args.iter().zip(&lower.args).enumerate();
                 let mut others = args.filter(|(i, _)| !places.contains(i));

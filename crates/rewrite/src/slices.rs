@@ -4,13 +4,17 @@ use crate::axes::{Axis, AxisSet};
 use crate::build::{expand_to, facts, rename};
 use crate::facts::{Data, Egraph};
 use crate::language::{Head, Opaque, Term};
-use crate::moves::{Numbers, unite};
+use crate::moves::{Numbers, below, is_elementwise, padding, unite};
 use egg::Id;
 use eggrad_ir::{CompareOp, MoveOp, Op};
+
+/// Elementwise ops between a slice and a pad that are looked through.
+const DEPTH: usize = 4;
 
 /// A slice in a class, with steps of 1.
 struct Slice {
     class: Id,
+    term: Term,
     x: Id,
     opaque: Opaque,
     start: Vec<usize>,
@@ -24,7 +28,7 @@ impl Slice {
         let Op::Move(MoveOp::Slice { start, step, size }) = &opaque.op else { return None };
         let (start, size) = (start.clone(), size.clone());
         let single = step.iter().all(|&s| s == 1);
-        single.then(|| Slice { class, x: term.args[0], opaque, start, size })
+        single.then(|| Slice { class, term: term.clone(), x: term.args[0], opaque, start, size })
     }
 }
 
@@ -74,6 +78,12 @@ pub(crate) fn cut(egraph: &mut Egraph, numbers: &mut Numbers) -> usize {
         let parts: Vec<Term> = egraph[slice.x].nodes.clone();
         for part in parts {
             let same = match part.head {
+                _ if is_elementwise(&part.head) => {
+                    match part.args.iter().any(|&a| is_padded(egraph, a, DEPTH)) {
+                        true => below(egraph, &slice.term, &part),
+                        false => None,
+                    }
+                }
                 Head::Select => chosen(egraph, &slice, &part).map(|branch| {
                     let wanted = AxisSet::new(slice.opaque.args[0].iter().copied());
                     let branch = expand_to(egraph, branch, &wanted);
@@ -90,6 +100,17 @@ pub(crate) fn cut(egraph: &mut Egraph, numbers: &mut Numbers) -> usize {
         }
     }
     new
+}
+
+/// Whether a class holds elementwise work on what was padded or put together.
+fn is_padded(egraph: &Egraph, id: Id, depth: usize) -> bool {
+    egraph[id].nodes.iter().any(|n| match n.head {
+        Head::Select => n.args[1..].iter().any(|&a| is_padded(egraph, a, 0)),
+        _ if is_elementwise(&n.head) => {
+            depth > 0 && n.args.iter().any(|&a| is_padded(egraph, a, depth - 1))
+        }
+        _ => padding(egraph, n).is_some(),
+    })
 }
 
 /// The part of a pad's operand that a slice takes, where it takes nothing of the fill.
