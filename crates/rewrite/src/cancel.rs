@@ -16,8 +16,20 @@ pub(crate) fn terms_cancel(egraph: &Egraph, minus: bool, a: Id, b: Id) -> bool {
     let (left, right) = (signed(egraph, a), signed(egraph, b));
     let mut pairs = left.iter().flat_map(|x| right.iter().map(move |y| (x, y)));
     pairs.any(|(&(x, a), &(y, b))| match (x == y) == minus {
-        true => difference_cancels(egraph, a, b),
+        true => difference_cancels(egraph, a, b) || products(egraph, a, b),
         false => sum_cancels(egraph, a, b) || sum_cancels(egraph, b, a),
+    })
+}
+
+/// Products of a common factor and of what cancels.
+fn products(egraph: &Egraph, a: Id, b: Id) -> bool {
+    let factors = |id: Id| {
+        let products = nodes(egraph, id, Head::Binary(BinaryOp::Mul));
+        products.flat_map(|n| [(n.args[0], n.args[1]), (n.args[1], n.args[0])])
+    };
+    factors(a).any(|(common, x)| {
+        let mut others = factors(b).filter(|f| egraph.find(f.0) == egraph.find(common));
+        others.any(|(_, y)| difference_cancels(egraph, x, y))
     })
 }
 
@@ -46,11 +58,15 @@ fn difference_cancels(egraph: &Egraph, a: Id, b: Id) -> bool {
         || logits(egraph, b, a)
         || moments(egraph, a, b)
         || moments(egraph, b, a)
+        || cosh(egraph, a, b)
+        || cosh(egraph, b, a)
 }
 
-/// Terms of a class and of what it moves.
+/// Terms of a class and of what it moves. What is given is no function of anything, whatever equals it.
 fn all(egraph: &Egraph, id: Id) -> impl Iterator<Item = &Term> {
+    let given = |n: &Term| matches!(n.head, Head::Opaque(_)) && n.args.is_empty();
     let classes = beneath(egraph, strip(egraph, id)).into_iter();
+    let classes = classes.filter(move |&id| !egraph[id].nodes.iter().any(given));
     classes.flat_map(|id| &egraph[id].nodes)
 }
 
@@ -185,6 +201,17 @@ fn logits(egraph: &Egraph, a: Id, b: Id) -> bool {
     let mut operands = nodes(egraph, a, Head::Unary(UnaryOp::Softplus)).map(|n| n.args[0]);
     (is(egraph, a, UnaryOp::Sigmoid) && !label.fixed)
         || operands.any(|x| product(egraph.find(x)) || egraph.find(x) == egraph.find(b))
+}
+
+/// Exponentials of a number and its negative, or half of these, less what they are at 0.
+fn cosh(egraph: &Egraph, sum: Id, least: Id) -> bool {
+    let exponentials = |id: Id| {
+        let mut sums = nodes(egraph, id, Head::Binary(BinaryOp::Add));
+        sums.any(|n| n.args.iter().all(|&a| is(egraph, a, UnaryOp::Exp)))
+    };
+    let mut parts = nodes(egraph, sum, Head::Binary(BinaryOp::Mul)).flat_map(|n| n.args.iter());
+    facts(egraph, least).constant.is_some_and(|c| !c.is_zero())
+        && (exponentials(sum) || parts.any(|&x| exponentials(x)))
 }
 
 /// A mean or sum of products, less a product of means.
