@@ -32,8 +32,7 @@ impl Before {
         let classes = Classes::new(&raised.egraph, &roots, cost);
         let terms = raised.written.iter().map(|(term, id, _)| (term.clone(), *id));
         let choice = classes.written(&raised.egraph, terms, &classes.seed(|_| 1.0));
-        let danger = |&root: &usize| classes.total(&choice, &[root]).1.danger;
-        let dangers = classes.roots.iter().map(danger).collect();
+        let dangers = classes.dangers(&choice);
         Before { total: classes.total(&choice, &classes.roots).1, dangers }
     }
 }
@@ -84,13 +83,12 @@ pub(crate) fn choose(
         panic!("internal error: extraction has no place to start from")
     };
     // Facts learnt while saturating judge the input too: they can show a danger that nothing told of before.
-    let danger_of = |choice: &Choice, root: usize| classes.total(choice, &[root]).1.danger;
     let mut before = before;
     before.total.danger = before.total.danger.max(price(&written_choice).danger);
-    for (danger, &root) in before.dangers.iter_mut().zip(&classes.roots) {
-        *danger = (*danger).max(danger_of(&written_choice, root));
+    for (danger, written) in before.dangers.iter_mut().zip(classes.dangers(&written_choice)) {
+        *danger = (*danger).max(written);
     }
-    let chosen = classes.roots.iter().map(|&root| danger_of(&choice, root));
+    let chosen = classes.dangers(&choice).into_iter();
     let mut verbatim: Vec<bool> =
         chosen.zip(&before.dangers).map(|(now, before)| now > *before).collect();
     // Forms of both kinds share less: together they may be more dangerous than either alone.

@@ -27,10 +27,20 @@ pub(crate) fn applies_functions(graph: &Graph) -> bool {
 }
 
 /// Every function that `graph` applies at any depth, once, the innermost first.
-fn functions(graph: &Graph, found: &mut Vec<Arc<Function>>) {
+fn functions(graph: &Graph) -> Vec<Arc<Function>> {
+    let (mut found, mut met) = (vec![], HashSet::new());
+    add_functions(graph, &mut found, &mut met);
+    found
+}
+
+fn add_functions<'a>(
+    graph: &'a Graph,
+    found: &mut Vec<Arc<Function>>,
+    met: &mut HashSet<&'a Arc<Function>>,
+) {
     for function in graph.nodes().iter().flat_map(|n| n.op.functions()) {
-        if !found.contains(function) {
-            functions(function.graph(), found);
+        if met.insert(function) {
+            add_functions(function.graph(), found, met);
             found.push(function.clone());
         }
     }
@@ -41,22 +51,49 @@ impl Domains {
     ///
     /// Inputs are taken to be finite until an application shows otherwise: the greatest consistent answer.
     pub(crate) fn of(graph: &Graph) -> Domains {
-        let mut list = vec![];
-        functions(graph, &mut list);
+        Domains::counted(graph).0
+    }
+
+    /// [`Domains::of`], and how many graphs were raised for it: a graph again only when its inputs are less finite than
+    /// they were, or the results of a function that it applies are others.
+    fn counted(graph: &Graph) -> (Domains, usize) {
+        let list = functions(graph);
         let mut known = Arc::new(Domains::default());
+        let mut raises = 0;
+        // Functions that must be looked at, or whose results changed in this round.
+        let mut stale: HashSet<&Arc<Function>> = list.iter().collect();
+        let mut changed: HashSet<&Arc<Function>> = list.iter().collect();
         loop {
             let mut given = known.given.clone();
+            let applies = |graph: &Graph, changed: &HashSet<&Arc<Function>>| {
+                graph.nodes().iter().flat_map(|n| n.op.functions()).any(|f| changed.contains(f))
+            };
             for function in &list {
+                if !stale.contains(function) && !applies(function.graph(), &changed) {
+                    continue;
+                }
+                raises += 1;
                 let finite = known.given(function).to_vec();
                 let raised = raise(function.graph(), &finite, &known);
                 let outputs = function.graph().outputs().iter();
-                let results = outputs.map(|o| bare(raised.facts(o.node).clone())).collect();
-                Arc::make_mut(&mut known).results.insert(function.clone(), results);
+                let results: Vec<Facts> =
+                    outputs.map(|o| bare(raised.facts(o.node).clone())).collect();
                 known.restrict(function.graph(), &raised, &mut given);
+                // It holds what is known, which would be copied to be changed.
+                drop(raised);
+                if known.results.get(function) != Some(&results) {
+                    changed.insert(function);
+                    Arc::make_mut(&mut known).results.insert(function.clone(), results);
+                }
             }
-            known.restrict(graph, &raise(graph, &[], &known), &mut given);
-            if known.given == given {
-                return Arc::unwrap_or_clone(known);
+            if applies(graph, &changed) {
+                raises += 1;
+                known.restrict(graph, &raise(graph, &[], &known), &mut given);
+            }
+            stale = list.iter().filter(|f| known.given.get(*f) != given.get(*f)).collect();
+            changed.clear();
+            if stale.is_empty() {
+                return (Arc::unwrap_or_clone(known), raises);
             }
             Arc::make_mut(&mut known).given = given;
         }
@@ -156,7 +193,7 @@ impl Domains {
 
     /// Nanoseconds of one result of an application: all results of one application together are paid for once.
     pub(crate) fn nanoseconds(&self, op: &Op) -> Option<f64> {
-        let results = op.functions().first()?.results().count();
+        let results = op.functions().first()?.graph().outputs().len();
         Some(self.times(op)?.1 / results as f64)
     }
 
@@ -178,4 +215,44 @@ impl Domains {
 /// Facts that hold for a value whatever its axes are called.
 fn bare(facts: Facts) -> Facts {
     Facts { axes: AxisSet::empty(), simplex: None, constant: None, ..facts }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use eggrad_ir::{At, Builder, DType, Scan, TensorType, UnaryOp};
+
+    /// Scans inside each other, `depth` of them, that square what they carry, which begins as `1 / x`.
+    fn nest(depth: usize) -> Graph {
+        let scalar = TensorType::new(DType::F32, []);
+        let mut inner: Option<Arc<Function>> = None;
+        for level in 0..=depth {
+            let mut b = Builder::new();
+            let x = b.declare_input("x", scalar.clone(), None, At::Unknown);
+            let op = if level == depth { UnaryOp::Recip } else { UnaryOp::Square };
+            let mut y = b.unary(op, x);
+            if let Some(body) = inner {
+                let scan = Scan { body, carries: 1, xs: 0, length: 2, reverse: false };
+                y = b.node(Op::Scan { scan, result: 0 }, &[y]);
+            }
+            b.output("y", y);
+            let graph = b.build().unwrap();
+            if level == depth {
+                return graph;
+            }
+            inner = Some(Arc::new(Function::new("body", graph).unwrap()));
+        }
+        panic!("not reached")
+    }
+
+    #[test]
+    fn functions_are_looked_at_again_when_something_about_them_changed() {
+        let graph = nest(12);
+        let list = functions(&graph);
+        assert_eq!(list.len(), 12);
+        let (domains, raises) = Domains::counted(&graph);
+        // That the operand may be infinite goes inwards by one scan in each round.
+        assert!(list.iter().all(|f| domains.given(f) == [false]));
+        assert!(raises <= 4 * (list.len() + 1), "{raises}");
+    }
 }

@@ -188,6 +188,31 @@ impl Classes {
         (used, price)
     }
 
+    /// The danger of each root. Only classes that are or read dangerous ones are met once per root.
+    pub(crate) fn dangers(&self, choice: &Choice) -> Vec<i64> {
+        let order = self.order(choice);
+        let mut risky = vec![order.is_none(); self.ids.len()];
+        for place in order.unwrap_or_default() {
+            let candidate = &self.candidates[place][choice[place]];
+            let own = candidate.price.danger != 0;
+            risky[place] = own || candidate.children.iter().any(|&c| risky[c]);
+        }
+        let mut met = vec![usize::MAX; self.ids.len()];
+        let danger = |(number, &root): (usize, &usize)| {
+            let mut sum = 0;
+            let mut stack = vec![root];
+            while let Some(place) = stack.pop() {
+                if risky[place] && std::mem::replace(&mut met[place], number) != number {
+                    let candidate = &self.candidates[place][choice[place]];
+                    sum += candidate.price.danger;
+                    stack.extend(&candidate.children);
+                }
+            }
+            sum
+        };
+        self.roots.iter().enumerate().map(danger).collect()
+    }
+
     /// Used classes, operands first; `None` when the choice has a cycle.
     pub(crate) fn order(&self, choice: &Choice) -> Option<Vec<usize>> {
         #[derive(Clone, Copy, PartialEq)]

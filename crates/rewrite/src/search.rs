@@ -1,34 +1,53 @@
 //! Local search: changes one class at a time while the whole graph gets better.
+//!
+//! Note [Ranks]. A change may make no cycle. Used classes have ranks, and read classes of lower rank only, so that
+//! most of what a change reads need not be followed. A change that reads classes of higher rank, or some that nothing
+//! used, moves these just below the class that changes; ranks are far apart, and given anew only where room runs out.
 
 use crate::extract::{Choice, Classes, Price};
+use std::collections::BTreeSet;
 
 /// Places a cycle check may visit before it gives a move up.
 const CYCLE_CHECK: usize = 4096;
 
-/// The rank of a class whose place in the order is not known.
-const UNKNOWN: u32 = u32::MAX;
+/// How far apart ranks are at first.
+const APART: u64 = 1 << 32;
+
+/// The part of the room below a class that a change may take, so that there is room for others.
+const SHARE: u64 = 8;
 
 struct Search<'a> {
     classes: &'a Classes,
     choice: Choice,
     /// How many chosen terms read each class, roots included; 0 is unused.
     reads: Vec<u32>,
-    /// Used classes of known rank read only classes of unknown or lower rank, also through others.
-    rank: Vec<u32>,
+    /// Used classes read classes of lower rank only; those of other classes mean nothing. No rank is given twice.
+    rank: Vec<u64>,
+    /// Every rank.
+    ranks: BTreeSet<u64>,
+    /// How often all ranks were given anew.
+    renewals: usize,
     /// When a cycle check last met a class: twice its number, plus one when it was left again.
     met: Vec<u64>,
     check: u64,
     price: Price,
 }
 
-/// Improves `choice`, which has no cycle, by at most `moves` trials; returns how many were made.
-pub(crate) fn improve(classes: &Classes, choice: &mut Choice, moves: usize) -> usize {
+/// Improves `choice`, which has no cycle, by at most `moves` trials.
+pub(crate) fn improve(classes: &Classes, choice: &mut Choice, moves: usize) {
+    improve_counted(classes, choice, moves);
+}
+
+/// [`improve`], and how often all ranks were given anew for it.
+pub(crate) fn improve_counted(classes: &Classes, choice: &mut Choice, moves: usize) -> usize {
     let n = classes.ids.len();
     let mut search = Search {
         classes,
         choice: choice.clone(),
         reads: vec![0; n],
-        rank: vec![UNKNOWN; n],
+        rank: vec![0; n],
+        ranks: BTreeSet::new(),
+        renewals: 0,
         met: vec![0; n],
         check: 0,
         price: Price::default(),
@@ -37,6 +56,7 @@ pub(crate) fn improve(classes: &Classes, choice: &mut Choice, moves: usize) -> u
         search.acquire(root);
     }
     search.rank_all();
+    search.renewals = 0;
     let mut made = 0;
     let mut better = true;
     while better && made < moves {
@@ -55,7 +75,7 @@ pub(crate) fn improve(classes: &Classes, choice: &mut Choice, moves: usize) -> u
         }
     }
     *choice = search.choice;
-    made
+    search.renewals
 }
 
 impl Search<'_> {
@@ -63,8 +83,28 @@ impl Search<'_> {
         let Some(order) = self.classes.order(&self.choice) else {
             panic!("internal error: a choice of terms has a cycle")
         };
-        self.rank.fill(UNKNOWN);
-        order.into_iter().enumerate().for_each(|(i, place)| self.rank[place] = i as u32);
+        self.renewals += 1;
+        self.ranks.clear();
+        for (i, place) in order.into_iter().enumerate() {
+            self.rank[place] = (i as u64 + 1) * APART;
+            self.ranks.insert(self.rank[place]);
+        }
+    }
+
+    /// Gives `moved`, operands first, ranks between `place` and the class before it.
+    fn rank_below(&mut self, place: usize, moved: &[usize]) {
+        let end = self.rank[place];
+        let start = self.ranks.range(..end).next_back().copied().unwrap_or(0);
+        let step = ((end - start) / (SHARE * (moved.len() as u64 + 1))).max(1);
+        if end - start <= moved.len() as u64 {
+            return self.rank_all();
+        }
+        for (i, &class) in moved.iter().enumerate() {
+            if self.reads[class] > 0 {
+                self.rank[class] = start + (i as u64 + 1) * step;
+                self.ranks.insert(self.rank[class]);
+            }
+        }
     }
 
     /// Counts one more reader, and pays for what was not used before.
@@ -86,7 +126,6 @@ impl Search<'_> {
         while let Some(place) = stack.pop() {
             self.reads[place] -= 1;
             if self.reads[place] == 0 {
-                self.rank[place] = UNKNOWN;
                 let candidate = &self.classes.candidates[place][self.choice[place]];
                 self.price.add(candidate.price, -1);
                 stack.extend(&candidate.children);
@@ -106,14 +145,14 @@ impl Search<'_> {
         if after.children.iter().any(|&c| self.choice[c] == usize::MAX) {
             return false;
         }
-        let Some(in_order) = self.free_of_cycles(place, other) else {
+        let Some(moved) = self.free_of_cycles(place, other) else {
             return false;
         };
         let start = self.price;
         self.replace(place, old, other);
         if self.price.beats(start) {
-            if !in_order {
-                self.rank_all();
+            if !moved.is_empty() {
+                self.rank_below(place, &moved);
             }
             return true;
         }
@@ -133,13 +172,12 @@ impl Search<'_> {
     }
 
     /// Follows choices from the operands of `other`. `None` when that meets `place`, or a class twice on one path, or
-    /// takes too long; else whether all ranks stay true.
-    fn free_of_cycles(&mut self, place: usize, other: usize) -> Option<bool> {
+    /// takes too long; else what it met that is not below `place` yet, operands first.
+    fn free_of_cycles(&mut self, place: usize, other: usize) -> Option<Vec<usize>> {
         let classes = self.classes;
-        let rank = self.rank[place];
         self.check += 1;
         let (open, done) = (2 * self.check, 2 * self.check + 1);
-        let mut in_order = rank != UNKNOWN;
+        let mut moved = vec![];
         let mut visits = 0;
         let mut stack: Vec<(usize, bool)> = vec![];
         for &child in &classes.candidates[place][other].children {
@@ -147,6 +185,7 @@ impl Search<'_> {
             while let Some((here, leaving)) = stack.pop() {
                 if leaving {
                     self.met[here] = done;
+                    moved.push(here);
                     continue;
                 }
                 if self.met[here] == done {
@@ -156,11 +195,8 @@ impl Search<'_> {
                 if here == place || self.met[here] == open || visits > CYCLE_CHECK {
                     return None;
                 }
-                if self.reads[here] > 0 && self.rank[here] != UNKNOWN {
-                    if self.rank[here] < rank && rank != UNKNOWN {
-                        continue;
-                    }
-                    in_order = false;
+                if self.reads[here] > 0 && self.rank[here] < self.rank[place] {
+                    continue;
                 }
                 let chosen = self.choice[here];
                 if chosen == usize::MAX {
@@ -172,6 +208,55 @@ impl Search<'_> {
                 stack.extend(next.iter().map(|&n| (n, false)));
             }
         }
-        Some(in_order)
+        Some(moved)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::extract::Candidate;
+    use crate::language::{Head, Term};
+    use egg::Id;
+    use std::collections::HashMap;
+
+    /// Roots that are leaves, each of which could read the next root for less.
+    fn neighbours(count: usize) -> Classes {
+        let candidate = |cost: f64, children: Vec<usize>| {
+            let term = Term::new(Head::Opaque(0), &[]);
+            Candidate { term, price: Price { cost, ..Price::default() }, children }
+        };
+        let candidates = (0..count).map(|i| match i + 1 < count {
+            true => vec![candidate(2.0, vec![]), candidate(1.0, vec![i + 1])],
+            false => vec![candidate(2.0, vec![])],
+        });
+        Classes {
+            ids: (0..count).map(Id::from).collect(),
+            places: HashMap::new(),
+            candidates: candidates.collect(),
+            roots: (0..count).collect(),
+        }
+    }
+
+    #[test]
+    fn changes_out_of_order_move_only_what_they_read() {
+        let classes = neighbours(1000);
+        let mut choice = vec![0; 1000];
+        let renewals = improve_counted(&classes, &mut choice, usize::MAX);
+        assert_eq!(choice.iter().filter(|c| **c == 1).count(), 999);
+        assert!(classes.order(&choice).is_some());
+        assert!(renewals <= 10, "{renewals}");
+    }
+
+    #[test]
+    fn no_change_makes_a_cycle() {
+        let mut classes = neighbours(50);
+        let mut last = classes.candidates[48][1].clone();
+        last.children = vec![0];
+        classes.candidates[49].push(last);
+        let mut choice = vec![0; 50];
+        improve(&classes, &mut choice, usize::MAX);
+        assert_eq!(choice.iter().filter(|c| **c == 1).count(), 49);
+        assert!(classes.order(&choice).is_some());
     }
 }

@@ -5,8 +5,10 @@
 
 use crate::report::Validation;
 use eggrad_interp::{Precision, Run, Tensor, run, values};
-use eggrad_ir::{BinaryOp, DType, DotAxes, Graph, NodeId, Op, StateKind, TensorType, UnaryOp};
-use std::collections::HashSet;
+use eggrad_ir::{
+    BinaryOp, DType, DotAxes, Function, Graph, NodeId, Op, StateKind, TensorType, UnaryOp,
+};
+use std::collections::{HashMap, HashSet};
 
 /// Multiply-adds and elements up to which a comparison is made.
 const MOST_WORK: usize = 1 << 21;
@@ -91,7 +93,9 @@ fn at_jump(graph: &Graph, inputs: &[Tensor], states: &[Tensor]) -> bool {
 
 /// Whether a sub-graph may jump, and does: whether inputs that differ in their last bits lead to other results.
 fn jumps_inside(graph: &Graph, inputs: &[Tensor], states: &[Tensor]) -> bool {
-    if !graph.nodes().iter().any(|n| n.op.functions().iter().any(|f| may_jump(f.graph()))) {
+    let mut calm = HashSet::new();
+    let mut functions = graph.nodes().iter().flat_map(|n| n.op.functions());
+    if !functions.any(|f| may_jump(f, &mut calm)) {
         return false;
     }
     let evaluate =
@@ -118,52 +122,77 @@ fn jumps_inside(graph: &Graph, inputs: &[Tensor], states: &[Tensor]) -> bool {
     })
 }
 
-/// Whether a graph has jumps of [`at_jump`], itself or in what it applies.
-fn may_jump(graph: &Graph) -> bool {
-    graph.nodes().iter().any(|node| {
+/// Whether a function has jumps of [`at_jump`], itself or in what it applies. Those in `calm` have none.
+fn may_jump<'a>(function: &'a Function, calm: &mut HashSet<&'a Function>) -> bool {
+    if calm.contains(function) {
+        return false;
+    }
+    let graph = function.graph();
+    let jumps = graph.nodes().iter().any(|node| {
         let float = || graph.ty(node.inputs[0]).dtype.is_float();
         match &node.op {
             Op::Compare(_) => float(),
             Op::Unary(UnaryOp::Sign | UnaryOp::Floor | UnaryOp::Ceil | UnaryOp::Round) => float(),
             Op::Cast(to) => !to.is_float() && float(),
             Op::Binary(BinaryOp::Mod) => float(),
-            op => op.functions().iter().any(|f| may_jump(f.graph())),
+            op => op.functions().into_iter().any(|f| may_jump(f, calm)),
         }
-    })
+    });
+    calm.insert(function);
+    jumps
 }
 
 /// Multiply-adds and elements of a graph and all that it applies.
 fn work(graph: &Graph) -> usize {
-    let mut applied: HashSet<(Op, &[NodeId])> = HashSet::new();
-    let mut total = 0usize;
-    for id in graph.ids() {
-        let node = graph.node(id);
-        let own = node.ty.shape.elements();
-        let read = node.inputs.iter().map(|&i| graph.ty(i).shape.elements()).max().unwrap_or(0);
-        let inside = match &node.op {
-            Op::Dot(DotAxes { contract, .. }) => {
-                let left = graph.ty(node.inputs[0]).shape.dims();
-                contract.iter().map(|p| left[p.0]).product::<usize>().saturating_mul(own)
-            }
-            Op::Call { .. } | Op::Scan { .. } | Op::Cond { .. } => {
-                // All results of one application are computed at once.
-                match applied.insert((node.op.with_result(0), &node.inputs)) {
-                    true => applied_work(&node.op),
-                    false => 0,
-                }
-            }
-            _ => 0,
-        };
-        total = total.saturating_add(own.max(read).max(inside));
-    }
-    total
+    Works::default().of(graph)
 }
 
-fn applied_work(op: &Op) -> usize {
-    let inside = op.functions().into_iter().map(|f| work(f.graph())).max().unwrap_or(0);
-    match op {
-        Op::Scan { scan, .. } => inside.saturating_mul(scan.length),
-        _ => inside,
+/// The work of functions met so far, each looked into once.
+#[derive(Default)]
+struct Works<'a>(HashMap<&'a Function, usize>);
+
+impl<'a> Works<'a> {
+    fn of(&mut self, graph: &'a Graph) -> usize {
+        let mut applied: HashSet<(Op, &[NodeId])> = HashSet::new();
+        let mut total = 0usize;
+        for id in graph.ids() {
+            let node = graph.node(id);
+            let own = node.ty.shape.elements();
+            let read = node.inputs.iter().map(|&i| graph.ty(i).shape.elements()).max().unwrap_or(0);
+            let inside = match &node.op {
+                Op::Dot(DotAxes { contract, .. }) => {
+                    let left = graph.ty(node.inputs[0]).shape.dims();
+                    contract.iter().map(|p| left[p.0]).product::<usize>().saturating_mul(own)
+                }
+                Op::Call { .. } | Op::Scan { .. } | Op::Cond { .. } => {
+                    // All results of one application are computed at once.
+                    match applied.insert((node.op.with_result(0), &node.inputs)) {
+                        true => self.applied(&node.op),
+                        false => 0,
+                    }
+                }
+                _ => 0,
+            };
+            total = total.saturating_add(own.max(read).max(inside));
+        }
+        total
+    }
+
+    fn applied(&mut self, op: &'a Op) -> usize {
+        let inside = op.functions().into_iter().map(|f| self.function(f)).max().unwrap_or(0);
+        match op {
+            Op::Scan { scan, .. } => inside.saturating_mul(scan.length),
+            _ => inside,
+        }
+    }
+
+    fn function(&mut self, function: &'a Function) -> usize {
+        if let Some(known) = self.0.get(function) {
+            return *known;
+        }
+        let work = self.of(function.graph());
+        self.0.insert(function, work);
+        work
     }
 }
 
@@ -247,4 +276,37 @@ fn difference(graph: &Graph, before: &Run, after: &Run, tolerance: f64) -> Resul
         }
     }
     Ok(worst)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use eggrad_ir::{At, Builder};
+    use std::sync::Arc;
+
+    #[test]
+    fn functions_inside_each_other_are_looked_into_once() {
+        let mut function: Option<Arc<Function>> = None;
+        for _ in 0..16 {
+            let mut b = Builder::new();
+            let ty = TensorType::new(DType::F32, [2]);
+            let mut x = b.declare_input("x", ty, None, At::Unknown);
+            x = b.unary(UnaryOp::Exp, x);
+            for _ in 0..8 {
+                x = match &function {
+                    Some(f) => b.application(&Op::Call { function: f.clone(), result: 0 }, &[x])[0],
+                    None => b.neg(x),
+                };
+            }
+            b.output("x", x);
+            function = Some(Arc::new(Function::new("f", b.build().unwrap()).unwrap()));
+        }
+        let function = function.unwrap();
+        let mut works = Works::default();
+        assert!(works.function(&function) > MOST_WORK);
+        assert_eq!(works.0.len(), 16);
+        let mut calm = HashSet::new();
+        assert!(!may_jump(&function, &mut calm));
+        assert_eq!(calm.len(), 16);
+    }
 }
