@@ -51,7 +51,8 @@ impl Function {
         let inner = graph.nodes().iter().flat_map(|n| n.op.functions()).map(|f| f.depth);
         let depth = 1 + inner.max().unwrap_or(0);
         if depth > MAX_DEPTH {
-            return fail("nests sub-graphs too deep", "write some of them into their callers");
+            let message = format!("nests sub-graphs too deep: more than {MAX_DEPTH}");
+            return fail(&message, "write some of them into their callers");
         }
         let mut hasher = DefaultHasher::new();
         for node in graph.nodes() {
@@ -113,6 +114,11 @@ impl Function {
     /// Its own derivative, if it has one.
     pub fn vjp(&self) -> Option<&Arc<Function>> {
         self.vjp.as_ref()
+    }
+
+    /// Sub-graphs inside each other, itself included.
+    pub fn depth(&self) -> usize {
+        self.depth
     }
 
     /// Types of its results.
