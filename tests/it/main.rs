@@ -1,6 +1,7 @@
 //! Tests of the whole: from what a user writes to native code.
 
 mod backprop;
+mod constants;
 mod deep;
 mod errors;
 mod frozen;

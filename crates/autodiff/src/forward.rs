@@ -15,7 +15,8 @@ use std::collections::HashMap;
 /// A `scan` on the way gets one that also computes what the first does; [`crate::merge_scans`] puts it in its place.
 ///
 /// # Panics
-/// When a tangent has another type than its primal, or a `grad` that was not resolved lies on a path: bugs of ours.
+/// When a tangent has another type than its primal, or a `grad` that was not resolved lies on a path: bugs of ours. [`crate::resolve`]
+/// also refuses what cannot be built: scans that stack more than a tensor can hold, sub-graphs too deep.
 pub fn jvp(builder: &mut Builder, seeds: &[(NodeId, NodeId)], y: &[NodeId]) -> Vec<Option<NodeId>> {
     push_through(builder, &mut Functions::default(), seeds, y)
 }

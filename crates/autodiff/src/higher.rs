@@ -1,6 +1,9 @@
 //! Derivatives of higher order and whole Jacobians, as graphs.
 
+use crate::error::AutodiffError;
+use crate::flow::Flow;
 use crate::forward::jvp;
+use crate::limits::{self, MAX_ELEMENTS};
 use crate::reverse::vjp;
 use eggrad_ir::{At, Builder, DType, Literal, MoveOp, NodeId, Op, Scan, Shape};
 use std::sync::Arc;
@@ -30,10 +33,21 @@ pub fn hvp(builder: &mut Builder, y: NodeId, wrt: &[NodeId], v: &[NodeId]) -> Ve
 /// by a scan over the elements of `y`, so that the number of nodes does not depend on sizes; up to four are
 /// written out.
 ///
+/// # Errors
+/// [`AutodiffError::Jacobian`], [`AutodiffError::Stack`] or [`AutodiffError::Depth`] when it cannot be built.
+///
 /// # Panics
-/// When `y` or `wrt` is no float, or sub-graphs nest too deep for one more.
-pub fn jacobian(builder: &mut Builder, y: NodeId, wrt: NodeId) -> NodeId {
+/// When `y` or `wrt` is no float.
+pub fn jacobian(builder: &mut Builder, y: NodeId, wrt: NodeId) -> Result<NodeId, AutodiffError> {
     let (from, to) = (builder.ty(wrt).shape.clone(), builder.ty(y).shape.clone());
+    let elements = (from.elements() as u128).saturating_mul(to.elements() as u128);
+    let square = (to.elements() as u128).saturating_mul(to.elements() as u128);
+    if elements.max(square) > MAX_ELEMENTS {
+        let (of, wrt) = (builder.ty(y).clone(), builder.ty(wrt).clone());
+        return Err(AutodiffError::Jacobian { of, wrt });
+    }
+    let asked = builder.graph().node(y).at;
+    limits::check(builder.graph(), &mut Flow::default(), &[y], &[wrt], asked)?;
     let (rows, dtype) = (to.elements(), builder.ty(y).dtype);
     let all: Shape = [rows].iter().chain(from.dims()).copied().collect();
     let row = |b: &mut Builder, number: NodeId| {
@@ -55,27 +69,35 @@ pub fn jacobian(builder: &mut Builder, y: NodeId, wrt: NodeId) -> NodeId {
         sum
     } else {
         let number = builder.variable(eggrad_ir::TensorType::scalar(DType::I32), At::Unknown);
-        row(builder, number).map(|found| over_rows(builder, number, found, rows))
+        match row(builder, number) {
+            Some(found) => Some(over_rows(builder, number, found, rows, asked)?),
+            None => None,
+        }
     };
     let found = found.unwrap_or_else(|| {
         let zero = builder.scalar(builder.ty(wrt).dtype, 0.0);
         builder.spread(zero, all, vec![])
     });
-    builder.reshape(found, to.dims().iter().chain(from.dims()).copied().collect())
+    Ok(builder.reshape(found, to.dims().iter().chain(from.dims()).copied().collect()))
 }
 
 /// `row`, which depends on the variable `number`, for every number below `rows`, stacked.
-fn over_rows(b: &mut Builder, number: NodeId, row: NodeId, rows: usize) -> NodeId {
+fn over_rows(
+    b: &mut Builder,
+    number: NodeId,
+    row: NodeId,
+    rows: usize,
+    asked: At,
+) -> Result<NodeId, AutodiffError> {
     let variables = [("row".to_string(), number)];
-    let (body, captured) = match b.close("jacobian", &variables, &[("d".to_string(), row)], None) {
-        Ok(closed) => closed,
-        Err(error) => panic!("internal error: {error}"),
-    };
+    let closed = b.close("jacobian", &variables, &[("d".to_string(), row)], None);
+    // What this makes is right but for its depth.
+    let (body, captured) = closed.map_err(|error| AutodiffError::Depth { at: error.at, asked })?;
     let iota = Op::Iota { dtype: DType::I32, shape: Shape::from([rows]), axis: 0 };
     let mut operands = vec![b.node(iota, &[])];
     operands.extend(captured);
     let scan = Scan { body: Arc::new(body), carries: 0, xs: 1, length: rows, reverse: false };
-    b.node(Op::Scan { scan, result: 0 }, &operands)
+    Ok(b.node(Op::Scan { scan, result: 0 }, &operands))
 }
 
 /// `x` as position `i` of the first axis of `shape`, zeros elsewhere.
@@ -98,9 +120,14 @@ fn place(b: &mut Builder, x: NodeId, i: usize, shape: &Shape) -> NodeId {
 /// Appends the Hessian of `y`, one float, with respect to `wrt`: its shape is twice that of `wrt`. Rows as in
 /// [`jacobian`].
 ///
+/// # Errors
+/// As [`jacobian`].
+///
 /// # Panics
 /// As [`jacobian`].
-pub fn hessian(builder: &mut Builder, y: NodeId, wrt: NodeId) -> NodeId {
+pub fn hessian(builder: &mut Builder, y: NodeId, wrt: NodeId) -> Result<NodeId, AutodiffError> {
+    let asked = builder.graph().node(y).at;
+    limits::check(builder.graph(), &mut Flow::default(), &[y], &[wrt], asked)?;
     let one = builder.full_like(y, 1.0);
     let gradient = vjp(builder, y, one, &[wrt])[0];
     let gradient = gradient.unwrap_or_else(|| builder.full_like(wrt, 0.0));

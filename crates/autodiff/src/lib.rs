@@ -35,6 +35,7 @@ mod functions;
 mod gate;
 mod higher;
 mod hoist;
+mod limits;
 mod linear;
 mod merge;
 mod missing;

@@ -14,10 +14,11 @@
 
 use crate::error::AutodiffError;
 use crate::functions::Functions;
+use crate::limits;
 use crate::merge::merge_scans;
 use crate::missing::{ancestors, missing};
 use crate::reverse::sweep;
-use eggrad_ir::{Builder, Function, Graph, NodeId, Op, Scan, rebuild};
+use eggrad_ir::{At, Builder, Function, Graph, NodeId, Op, Scan, rebuild};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -27,8 +28,9 @@ use std::sync::Arc;
 /// their order, names and types.
 ///
 /// # Errors
-/// [`AutodiffError::Missing`] when a trained parameter gets no gradient; what `prepare` returns; when `prepare`
-/// changed inputs, states, or the names or types of outputs.
+/// [`AutodiffError::Missing`] when a trained parameter gets no gradient; [`AutodiffError::Stack`] and
+/// [`AutodiffError::Depth`] when a derivative cannot be built; what `prepare` returns; when `prepare` changed inputs,
+/// states, or the names or types of outputs.
 pub fn resolve<E: From<AutodiffError>>(
     graph: Graph,
     prepare: &mut dyn FnMut(Graph) -> Result<Graph, E>,
@@ -59,6 +61,11 @@ impl<E: From<AutodiffError>> Resolver<'_, E> {
         }
         while graph.nodes().iter().any(|n| n.op == Op::Grad) {
             let round = Round::of(&graph);
+            let pairs = || round.grads.values().flatten();
+            let (ys, wrt): (Vec<NodeId>, Vec<NodeId>) =
+                (round.grads.keys().copied().collect(), pairs().map(|p| p.1).collect());
+            let asked = pairs().next().map_or(At::Unknown, |p| graph.node(p.0).at);
+            limits::check(&graph, &mut self.functions.flow, &ys, &wrt, asked)?;
             let given = round.forward(&graph);
             let expected = given.clone();
             let prepared = (self.prepare)(given)?;

@@ -15,7 +15,8 @@ use std::collections::HashMap;
 /// that also hands them out; [`crate::merge_scans`] puts it in place of the first.
 ///
 /// # Panics
-/// When `cotangent` has another type than `y`, or a `grad` that was not resolved lies on a path: bugs of ours.
+/// When `cotangent` has another type than `y`, or a `grad` that was not resolved lies on a path: bugs of ours. [`crate::resolve`]
+/// also refuses what cannot be built: scans that stack more than a tensor can hold, sub-graphs too deep.
 pub fn vjp(
     builder: &mut Builder,
     y: NodeId,

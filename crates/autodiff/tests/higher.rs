@@ -37,7 +37,7 @@ fn jacobians() {
         let mut b = Builder::new();
         let x = b.declare_input("x", float(&[n]), None, At::Unknown);
         let y = pairs(&mut b, x);
-        let j = jacobian(&mut b, y, x);
+        let j = jacobian(&mut b, y, x).unwrap();
         assert_eq!(*b.ty(j), float(&[n, n]));
         b.output("j", j);
         let graph = b.build().unwrap();
@@ -73,7 +73,7 @@ fn shapes_of_jacobians() {
         (square, z, &[2, 3, 2]),
     ];
     for (i, (y, wrt, dims)) in cases.into_iter().enumerate() {
-        let j = jacobian(&mut b, y, wrt);
+        let j = jacobian(&mut b, y, wrt).unwrap();
         assert_eq!(*b.ty(j), float(dims));
         b.output(&format!("j{i}"), j);
     }
@@ -98,7 +98,7 @@ fn hessians_and_products_with_them() {
         let y = pairs(&mut b, x);
         let square = b.unary(UnaryOp::Square, y);
         let y = b.sum(square, vec![0]);
-        let h = hessian(&mut b, y, x);
+        let h = hessian(&mut b, y, x).unwrap();
         let product = hvp(&mut b, y, &[x], &[v])[0];
         let expected = b.dot(h, v, DotAxes::contract(1, 0));
         b.output("h", h);

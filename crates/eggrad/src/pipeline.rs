@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::report::Report;
 use crate::stage::Stages;
 use eggrad_autodiff::{hoist, merge_scans};
-use eggrad_ir::{Graph, inline};
+use eggrad_ir::{Graph, TypeError, inline};
 use eggrad_jit::{self as jit, Executable, JitConfig};
 use eggrad_rewrite::{Danger, RewriteConfig, RewriteError, Semantics};
 use eggrad_schedule::{ScheduleConfig, clusters, schedule};
@@ -70,8 +70,8 @@ fn differentiate(written: &Graph, options: &Options, stages: &mut Stages) -> Res
     let mut rewritten = vec![];
     let graph = stages.graph("differentiate", || {
         // A function with a derivative of its own stays one until that has been used.
-        let open = inline(written, &|function| function.vjp().is_none());
-        let as_written = expand(eggrad_autodiff::resolve::<Error>(open.clone(), &mut Ok)?);
+        let open = inline(written, &|function| function.vjp().is_none()).map_err(one)?;
+        let as_written = expand(eggrad_autodiff::resolve::<Error>(open.clone(), &mut Ok)?)?;
         nodes_before = as_written.computing_nodes();
         if !options.rewrite {
             return Ok(as_written);
@@ -81,7 +81,7 @@ fn differentiate(written: &Graph, options: &Options, stages: &mut Stages) -> Res
             rewritten.push(report);
             Ok::<Graph, Error>(stable)
         })?;
-        Ok(expand(differentiated))
+        expand(differentiated)
     })?;
     stages.report.nodes_before = nodes_before;
     rewritten.into_iter().for_each(|round| count(&mut stages.report, round));
@@ -89,8 +89,13 @@ fn differentiate(written: &Graph, options: &Options, stages: &mut Stages) -> Res
 }
 
 /// Writes functions into their callers, lets loops share what they share, and takes out of them what no step changes.
-fn expand(graph: Graph) -> Graph {
-    hoist(merge_scans(inline(&graph, &|_| true)))
+fn expand(graph: Graph) -> Result<Graph, Error> {
+    Ok(hoist(merge_scans(inline(&graph, &|_| true).map_err(one)?)))
+}
+
+/// A mistake in the model that only the whole of it shows.
+fn one(error: TypeError) -> Error {
+    Error::from(vec![error])
 }
 
 /// Optimises the whole graph, forward, backward and update together.

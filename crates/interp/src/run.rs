@@ -196,6 +196,7 @@ fn check(
 
 /// Refuses what the interpreter does not take on, here and in sub-graphs.
 fn check_nodes<'a>(graph: &'a Graph, known: &mut HashSet<&'a Function>) -> Result<(), InterpError> {
+    let mut scans = HashSet::new();
     for node in graph.nodes() {
         if node.op == Op::Grad {
             return Err(InterpError::Grad { at: node.at });
@@ -204,7 +205,9 @@ fn check_nodes<'a>(graph: &'a Graph, known: &mut HashSet<&'a Function>) -> Resul
             let ty = node.ty.clone();
             return Err(InterpError::TooLarge { op: node.op.name(), ty, at: node.at });
         }
-        if let Op::Scan { scan, .. } = &node.op {
+        if let Op::Scan { scan, .. } = &node.op
+            && scans.insert(scan)
+        {
             check_scan(scan, node.at)?;
         }
         for function in node.op.functions() {

@@ -1,9 +1,10 @@
 //! What passes do with sub-graphs: replace them, and write them into their callers.
 
+use crate::error::TypeError;
 use crate::function::Function;
 use crate::graph::{Builder, Graph, NodeId};
 use crate::op::Op;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Copies `graph` into an empty builder with its leaves; `node` appends each node that is no input or state, on
@@ -102,13 +103,63 @@ fn map_known<E>(
     }))
 }
 
+/// Nodes that [`inline`] writes in place of calls at most; a function that calls another eight times, which does the
+/// same in turn, and so on, stands for a number of nodes that is exponential in the length of its text.
+pub const MAX_INLINED: usize = 1 << 18;
+
 /// `graph` with every `call` for whose function `which` holds replaced by the function's nodes, also inside functions.
-pub fn inline(graph: &Graph, which: &dyn Fn(&Function) -> bool) -> Graph {
-    let inlined: Result<Graph, std::convert::Infallible> =
-        map_functions(graph, &mut |_, inner| Ok(inline_here(&inner, which)));
-    match inlined {
-        Ok(graph) => inline_here(&graph, which),
-        Err(never) => match never {},
+///
+/// # Errors
+/// When that takes more than [`MAX_INLINED`] nodes; the error names the call that is too many.
+pub fn inline(graph: &Graph, which: &dyn Fn(&Function) -> bool) -> Result<Graph, TypeError> {
+    Sizes { which, known: HashMap::new() }.added(graph)?;
+    let inner =
+        map_functions(graph, &mut |_, inner| Ok::<_, TypeError>(inline_here(&inner, which)))?;
+    Ok(inline_here(&inner, which))
+}
+
+/// What inlining writes.
+struct Sizes<'a> {
+    which: &'a dyn Fn(&Function) -> bool,
+    /// Nodes of each function's graph after inlining.
+    known: HashMap<Arc<Function>, usize>,
+}
+
+impl Sizes<'_> {
+    /// Nodes that take the place of the calls of `graph`.
+    fn added(&mut self, graph: &Graph) -> Result<usize, TypeError> {
+        let mut added = 0usize;
+        let mut applied: HashSet<(&Function, &[NodeId])> = HashSet::new();
+        for node in graph.nodes() {
+            for function in node.op.functions() {
+                let size = match self.known.get(function) {
+                    Some(size) => *size,
+                    None => {
+                        let inner = function.graph();
+                        let size = inner.nodes().len().saturating_add(self.added(inner)?);
+                        self.known.insert(function.clone(), size);
+                        size
+                    }
+                };
+                let calls = matches!(node.op, Op::Call { .. }) && (self.which)(function);
+                if !calls || !applied.insert((function, &node.inputs)) {
+                    continue;
+                }
+                added = added.saturating_add(size);
+                if added > MAX_INLINED {
+                    return Err(TypeError::new(
+                        "call",
+                        node.at,
+                        format!(
+                            "of `{}` stands for {size} nodes, and calls together for more than {MAX_INLINED}",
+                            function.name()
+                        ),
+                        "call functions fewer times, or repeat them by a `scan`, which holds its body once",
+                    ));
+                }
+            }
+        }
+        Ok(added)
     }
 }
 

@@ -12,14 +12,30 @@ pub const MAX_DEPTH: usize = 16;
 
 /// A named graph without state that `call`, `scan` and `cond` apply, perhaps with a derivative of its own.
 ///
-/// Two functions are equal when their graphs and derivatives are; the name is for people.
+/// Two functions are equal when their graphs and derivatives are; the name is for people. Note [Digest].
+///
+/// Note [Digest]. Sub-graphs inside each other are compared all the time, and several nodes of a graph apply the same
+/// one: looking inside would take a time that is exponential in their depth. A function keeps 128 bits of all that
+/// counts for equality, made of those of the functions it applies, and is compared by these.
 #[derive(Clone, Debug)]
 pub struct Function {
     name: String,
     graph: Graph,
     vjp: Option<Arc<Function>>,
     depth: usize,
-    hash: u64,
+    has_grad: bool,
+    digest: u128,
+}
+
+/// 128 bits of what `content` hashes.
+fn digest(content: impl Fn(&mut DefaultHasher)) -> u128 {
+    let half = |half: u8| {
+        let mut hasher = DefaultHasher::new();
+        half.hash(&mut hasher);
+        content(&mut hasher);
+        u128::from(hasher.finish())
+    };
+    half(0) << 64 | half(1)
 }
 
 impl Function {
@@ -51,15 +67,19 @@ impl Function {
         let inner = graph.nodes().iter().flat_map(|n| n.op.functions()).map(|f| f.depth);
         let depth = 1 + inner.max().unwrap_or(0);
         if depth > MAX_DEPTH {
-            return fail("nests sub-graphs too deep", "write some of them into their callers");
+            let message = format!("nests sub-graphs too deep: more than {MAX_DEPTH}");
+            return fail(&message, "write some of them into their callers");
         }
-        let mut hasher = DefaultHasher::new();
-        for node in graph.nodes() {
-            (&node.op, &node.inputs, &node.ty).hash(&mut hasher);
-        }
-        graph.outputs().iter().for_each(|o| (&o.name, o.node).hash(&mut hasher));
-        let hash = hasher.finish();
-        Ok(Function { name: name.to_string(), graph, vjp: None, depth, hash })
+        let has_grad = graph.has_grad();
+        let digest = digest(|hasher| {
+            (graph.nodes().len(), graph.inputs().len()).hash(hasher);
+            for node in graph.nodes() {
+                (&node.op, &node.inputs, &node.ty).hash(hasher);
+            }
+            graph.inputs().iter().for_each(|i| (&i.name, &i.ty, i.node).hash(hasher));
+            graph.outputs().iter().for_each(|o| (&o.name, o.node).hash(hasher));
+        });
+        Ok(Function { name: name.to_string(), graph, vjp: None, depth, has_grad, digest })
     }
 
     /// The function with `vjp` as its reverse-mode derivative, which differentiation uses instead of its own.
@@ -93,9 +113,7 @@ impl Function {
             return fail("gives", &wanted, &found);
         }
         self.depth = self.depth.max(vjp.depth);
-        let mut hasher = DefaultHasher::new();
-        (self.hash, vjp.hash).hash(&mut hasher);
-        self.hash = hasher.finish();
+        self.digest = digest(|hasher| (self.digest, vjp.digest).hash(hasher));
         self.vjp = Some(vjp);
         Ok(self)
     }
@@ -115,6 +133,16 @@ impl Function {
         self.vjp.as_ref()
     }
 
+    /// Sub-graphs inside each other, itself included.
+    pub fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// Whether a `grad` is left to resolve in what it computes.
+    pub(crate) fn has_grad(&self) -> bool {
+        self.has_grad
+    }
+
     /// Types of its results.
     pub fn results(&self) -> impl Iterator<Item = &TensorType> + Clone {
         self.graph.outputs().iter().map(|o| self.graph.ty(o.node))
@@ -123,7 +151,7 @@ impl Function {
 
 impl PartialEq for Function {
     fn eq(&self, other: &Function) -> bool {
-        self.hash == other.hash && self.graph == other.graph && self.vjp == other.vjp
+        self.digest == other.digest
     }
 }
 
@@ -131,6 +159,54 @@ impl Eq for Function {}
 
 impl Hash for Function {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.hash.hash(state);
+        self.digest.hash(state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::Builder;
+    use crate::op::{Op, UnaryOp};
+    use crate::types::DType;
+
+    /// Functions as deep inside each other as they may be; each calls the next one eight times.
+    fn nest(innermost: UnaryOp) -> Function {
+        let mut inner: Option<Arc<Function>> = None;
+        loop {
+            let mut b = Builder::new();
+            let mut x = b.declare_input("x", TensorType::scalar(DType::F32), None, At::Unknown);
+            for _ in 0..8 {
+                x = match &inner {
+                    Some(f) => b.node(Op::Call { function: f.clone(), result: 0 }, &[x]),
+                    None => b.unary(innermost, x),
+                };
+            }
+            b.output("x", x);
+            let made = Function::new("f", b.build().unwrap()).unwrap();
+            if made.depth == MAX_DEPTH {
+                return made;
+            }
+            inner = Some(Arc::new(made));
+        }
+    }
+
+    // Neither comparison comes to an end where functions are looked into each time they are met.
+    #[test]
+    fn deep_functions_are_compared_and_searched() {
+        let (sines, cosines) = (nest(UnaryOp::Sin), nest(UnaryOp::Cos));
+        assert!(sines == nest(UnaryOp::Sin) && sines != cosines);
+        assert!(!sines.graph().has_grad());
+    }
+
+    #[test]
+    fn names_of_operands_count() {
+        let named = |name: &str| {
+            let mut b = Builder::new();
+            let x = b.declare_input(name, TensorType::scalar(DType::F32), None, At::Unknown);
+            b.output("y", x);
+            Function::new("f", b.build().unwrap()).unwrap()
+        };
+        assert!(named("a") == named("a") && named("a") != named("b"));
     }
 }

@@ -214,9 +214,7 @@ impl Graph {
 
     /// Whether a `grad` is left to resolve, here or in a sub-graph.
     pub fn has_grad(&self) -> bool {
-        self.nodes
-            .iter()
-            .any(|n| n.op == Op::Grad || n.op.functions().iter().any(|f| f.graph().has_grad()))
+        self.nodes.iter().any(|n| n.op == Op::Grad || n.op.functions().iter().any(|f| f.has_grad()))
     }
 
     /// Number of nodes that compute: neither leaves nor moves.

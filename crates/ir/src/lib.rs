@@ -24,7 +24,7 @@ mod text;
 mod types;
 mod verify;
 
-pub use apply::{inline, map_functions, rebuild};
+pub use apply::{MAX_INLINED, inline, map_functions, rebuild};
 pub use dot::{Cluster, to_dot};
 pub use error::{Operand, TypeError, TypeErrors};
 pub use function::{Function, MAX_DEPTH};

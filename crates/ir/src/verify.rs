@@ -1,6 +1,7 @@
 //! What every graph promises; all violations are collected.
 //!
 //! * operands come before users and fit the op, and the stored type is the inferred one;
+//! * a declared range holds a value of its input's type;
 //! * names of inputs and states are unique and can be printed; so are names of outputs;
 //! * a write has the type of its state; the guard is one float.
 
@@ -8,7 +9,7 @@ use crate::error::{Operand, TypeError};
 use crate::graph::{Graph, NodeId, is_variable};
 use crate::infer::infer;
 use crate::op::Op;
-use crate::types::{At, TensorType};
+use crate::types::{At, DType, TensorType};
 use std::collections::HashSet;
 
 /// Everything that is wrong with `graph`; empty for a graph that keeps its promises.
@@ -18,6 +19,12 @@ pub fn verify(graph: &Graph) -> Vec<TypeError> {
         check_node(graph, id, &mut errors);
     }
     check_names(graph, &mut errors);
+    for input in graph.inputs() {
+        let Some(range) = input.range else { continue };
+        if let Err((problem, help)) = check_range(input.ty.dtype, range) {
+            errors.push(TypeError::new(&input.name, input.at, format!("has {problem}"), help));
+        }
+    }
     for state in graph.states() {
         let Some(write) = state.write else { continue };
         if *graph.ty(write) != state.ty {
@@ -75,6 +82,10 @@ fn check_node(graph: &Graph, id: NodeId, errors: &mut Vec<TypeError>) {
         return;
     }
     if is_variable(&node.op) {
+        // One is enough: the others leave by the same way.
+        if errors.iter().any(|e| e.op == "variable") {
+            return;
+        }
         errors.push(TypeError::new(
             "variable",
             node.at,
@@ -118,4 +129,57 @@ fn check_names(graph: &Graph, errors: &mut Vec<TypeError>) {
 pub fn is_name(name: &str) -> bool {
     let first = name.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_');
     first && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '/' | '-'))
+}
+
+/// Whether some value of type `dtype` lies in the closed interval `range`; else what is wrong with it, and a way out.
+pub(crate) fn check_range(dtype: DType, range: (f64, f64)) -> Result<(), (String, String)> {
+    let (low, high) = range;
+    let shown = format!("the range {low:?} to {high:?}");
+    let fail = |what: &str, help: String| Err((format!("{shown}, {what}"), help));
+    let name = dtype.name();
+    if low.is_nan() || high.is_nan() {
+        return fail("whose ends are no numbers", "write numbers, as in `range 0 to 9`".into());
+    }
+    if low > high {
+        return fail(
+            "which ends before it begins",
+            format!("write the smaller number first, as in `range {high:?} to {low:?}`"),
+        );
+    }
+    let ends = match dtype {
+        DType::F32 | DType::F64 => {
+            let most = if dtype == DType::F32 { f64::from(f32::MAX) } else { f64::MAX };
+            if least_float(dtype, low.max(-most)) <= high.min(most) {
+                return Ok(());
+            }
+            return fail(
+                &format!("in which no finite {name} lies"),
+                "widen the range; an end that is `-inf` or `inf` leaves that side open".into(),
+            );
+        }
+        DType::I32 => (i64::from(i32::MIN), i64::from(i32::MAX)),
+        DType::I64 => (i64::MIN, i64::MAX),
+        DType::U8 => (0, 255),
+        DType::Bool => (0, 1),
+    };
+    let fits = "write a range with whole numbers from";
+    let help = format!("{fits} {} to {} in it", ends.0, ends.1);
+    if low.is_infinite() || high.is_infinite() {
+        return fail(&format!("whose ends are no {name}"), help);
+    }
+    let (least, most) = (low.ceil() as i128, high.floor() as i128);
+    if least.max(ends.0.into()) > most.min(ends.1.into()) {
+        return fail(&format!("in which no {name} lies"), help);
+    }
+    Ok(())
+}
+
+/// The least value of the float type `dtype` that is at least `low`, which is finite in it.
+fn least_float(dtype: DType, low: f64) -> f64 {
+    let rounded = low as f32;
+    match dtype {
+        DType::F32 if f64::from(rounded) < low => rounded.next_up().into(),
+        DType::F32 => rounded.into(),
+        _ => low,
+    }
 }

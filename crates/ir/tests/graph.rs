@@ -115,3 +115,33 @@ fn deep_graphs_need_no_deep_stack() {
     let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(deep);
     thread.expect("a thread").join().expect("no overflow");
 }
+
+/// `levels` functions, each of which calls the one before eight times, one call on the result of another.
+fn tower(levels: usize) -> Graph {
+    let mut text = String::from("graph 2\nfn f0(x: f32[]) {\n  out y = sin(x)\n}\n");
+    for i in 1..=levels {
+        let mut value = "x".to_string();
+        (0..8).for_each(|_| value = format!("f{}({value})", i - 1));
+        text.push_str(&format!("fn f{i}(x: f32[]) {{\n  out y = {value}\n}}\n"));
+    }
+    text.push_str(&format!("in x: f32[]\nout y = f{levels}(x)\n"));
+    text.parse().unwrap_or_else(|e| panic!("{e}"))
+}
+
+#[test]
+fn calls_that_stand_for_too_many_nodes_are_refused() {
+    let small = inline(&tower(3), &|_| true).unwrap();
+    assert_eq!(small.computing_nodes(), 512);
+    assert!(inline(&tower(15), &|_| false).is_ok());
+    for levels in [6, 15] {
+        let error = inline(&tower(levels), &|_| true).expect_err("too many");
+        // The call that is too many stands in one of the functions, below their first lines.
+        assert!(matches!(error.at, At::Text { line: 15.., .. }), "{error}");
+        assert!(error.message.contains("more than 262144"), "{error}");
+        assert!(error.help.contains("scan"), "{error}");
+    }
+    // Results of one call are written once, and what stays a sub-graph is written once.
+    let pair = "graph 2\nfn f(x: f32[]) {\n  out y = sin(x)\n  out z = cos(x)\n}\nin x: f32[]\n\
+                out y = f(x)\nout z = f(x, result=1)\n";
+    assert_eq!(inline(&pair.parse().unwrap(), &|_| true).unwrap().computing_nodes(), 2);
+}

@@ -240,5 +240,115 @@ fn functions_are_closed_and_known() {
     for i in 1..20 {
         deep.push_str(&format!("fn f{i}(x: f32[]) {{\nout y = f{}(x)\n}}\n", i - 1));
     }
-    check(&deep, &["nests sub-graphs too deep\n  at line 50"]);
+    check(&deep, &["nests sub-graphs too deep: more than 16\n  at line 50"]);
+    assert_eq!(lines(&format!("graph 2\n{deep}in x: f32[]\nout y = f19(x)\n")), [50]);
+}
+
+/// Lines of the errors of a text.
+fn lines(text: &str) -> Vec<u32> {
+    let errors = text.parse::<Graph>().expect_err("must be refused");
+    let line = |e: &TypeError| if let At::Text { line, .. } = e.at { line } else { 0 };
+    errors.0.iter().map(line).collect()
+}
+
+#[test]
+fn one_mistake_in_functions_is_told_once() {
+    let rest = "in x: f32[]\nparam w: f32[]\nout y = f(x, w)\n";
+    let body = "  n = h * x + 1\n  out y = tanh(n) + x\n}\n";
+    for header in [
+        "fn f(h: f33[], x: f32[]) {",
+        "fn f(h, x: f32[]) {",
+        "fn f(h: f32[] x: f32[]) {",
+        "fn f(h: f32[], h: f32[], x: f32[]) {",
+        "fn f h, x {",
+        "fn f(h: f32[], $ x: f32[]) {",
+        "fn f(h: f32[], x: f32[])",
+        "fn f(h: f32[], x: f32[]) -> f32[] {",
+        "fn f(h: f32[], `x: f32[]) {",
+    ] {
+        assert_eq!(lines(&format!("graph 2\n{header}\n{body}{rest}")), [2], "{header}");
+    }
+    assert_eq!(
+        lines(&format!("graph 2\nfn f(h: f32[], x: f32[]) {{ out y = h + x }}\n{rest}")),
+        [2]
+    );
+    // A wrong line in such a function is told all the same.
+    let wrong = "graph 2\nfn f(h: f33[]) {\n  n = exq(1)\n  out y = n\n}\n";
+    assert_eq!(lines(wrong), [2, 3]);
+    // A function inside a function, which may read what is around it.
+    let inner = "  fn g(x: f32[]) {\n    out y = x + h + n\n  }\n";
+    let nested = format!(
+        "graph 2\nfn f(h: f32[], x: f32[]) {{\n  n = h + 1\n{inner}{inner}  out y = g(n) + x\n}}\n{rest}"
+    );
+    assert_eq!(lines(&nested), [4, 7]);
+    // A function that is not closed, before another one.
+    let next = "fn g(x: f32[]) {\n  out y = x + 1\n}\n";
+    let open = format!(
+        "graph 2\nfn f(h: f32[], x: f32[]) {{\n  out y = h + x\n{next}{rest}out z = g(x) + zz\n"
+    );
+    assert_eq!(lines(&open), [4, 10]);
+}
+
+#[test]
+fn ranges_that_nothing_lies_in_are_refused() {
+    for (ty, range) in [
+        ("i32[]", "3 to 1"),
+        ("i32[]", "0.2 to 0.8"),
+        ("u8[]", "300 to 400"),
+        ("u8[]", "-9 to -1"),
+        ("i32[4]", "99999999999 to 999999999999"),
+        ("i64[4]", "9223372036854775808 to 9223372036854775808"),
+        ("i32[]", "0 to inf"),
+        ("i32[]", "-inf to 3"),
+        ("bool[]", "2 to 3"),
+        ("bool[]", "0.5 to 0.6"),
+        ("f32[]", "nan to nan"),
+        ("f32[]", "0 to nan"),
+        ("f32[]", "inf to inf"),
+        ("f64[]", "-inf to -inf"),
+        ("f32[]", "1e300 to 1e301"),
+        ("f32[]", "0.1 to 0.1"),
+        ("f64[]", "2 to 1"),
+    ] {
+        let text = format!("graph 2\nin n: {ty}, range {range}\nout y = cast(n, type=f32) + 1\n");
+        let errors = text.parse::<Graph>().expect_err(range);
+        assert_eq!(lines(&text), [2], "{errors}");
+        assert!(errors.to_string().contains("`n`") && !errors.0[0].help.is_empty(), "{errors}");
+        // The verifier says so too, of graphs that are no texts.
+        let bound = |i: usize| range.split(" to ").nth(i).unwrap().parse::<f64>().unwrap();
+        let typed = format!("graph 2\nin n: {ty}\nout y = n\n").parse::<Graph>().expect("a type");
+        let ty = typed.inputs()[0].ty.clone();
+        let mut b = Builder::new();
+        b.declare_input("n", ty, Some((bound(0), bound(1))), At::Unknown);
+        let told = b.build().expect_err(range).to_string();
+        assert!(told.contains("`n` has the range") && told.contains("help: "), "{told}");
+    }
+    for (ty, range) in [
+        ("f32[]", "-inf to inf"),
+        ("f64[]", "0 to inf"),
+        ("f32[]", "0.5 to 0.5"),
+        ("f32[]", "0.1 to 0.2"),
+        ("f32[]", "-1e300 to -1"),
+        ("i32[]", "0.5 to 1.5"),
+        ("i32[]", "-99999999999 to 4"),
+        ("i64[]", "9007199254740993 to 9223372036854775807"),
+        ("u8[]", "255 to 256"),
+        ("bool[]", "0 to 1"),
+    ] {
+        let text = format!("graph 2\nin n: {ty}, range {range}\nout y = n\n");
+        text.parse::<Graph>().unwrap_or_else(|e| panic!("{e}\n{text}"));
+    }
+}
+
+#[test]
+fn other_versions_are_named_and_a_byte_order_mark_is_passed_over() {
+    for version in ["1", "999"] {
+        let told = format!("graph {version}\nin x: f32[]\nout y = x\n");
+        let told = told.parse::<Graph>().expect_err("of another version").to_string();
+        let expected =
+            format!("`graph` is of version {version}; this reader knows version 2\n  at line 1");
+        assert!(told.starts_with(&expected), "{told}");
+    }
+    let marked = "\u{feff}graph 2\nin x: f32[]\nout y = x\n".parse::<Graph>().expect("parses");
+    assert!(marked == "graph 2\nin x: f32[]\nout y = x\n".parse::<Graph>().expect("parses"));
 }

@@ -128,8 +128,8 @@ fn states_ranges_and_guards_are_read_and_printed() {
     fixed(
         "\
 graph 2
-in x: f64[3], range -1.5 to 2
-in n: i64[], range -0 to inf
+in x: f64[3], range -1.5 to inf
+in n: i64[], range -0 to 9
 param dense1.weight: f64[3]
 frozen table: f64[3]
 slot dense1.weight.m: f64[3]

@@ -97,16 +97,17 @@ impl Graph {
     ) -> Vec<Tensor<'g>> {
         let at = At::here();
         let condition = self.own("cond", condition, at);
-        let branch = |results: Vec<Tensor<'g>>| self.ids("cond", &results, at);
+        let branch = |results: &[Tensor<'g>]| self.ids("cond", results, at);
         let start = self.next_id();
-        let then_ids = branch(then());
+        let then = then();
+        let count = then.len();
+        let then_ids = branch(&then);
         let middle = self.next_id();
-        let otherwise_ids = branch(otherwise());
+        let otherwise_ids = branch(&otherwise());
         let (Some(condition), Some(then), Some(otherwise)) = (condition, then_ids, otherwise_ids)
         else {
-            return vec![];
+            return vec![self.poison(); count];
         };
-        let count = then.len();
         if count != otherwise.len() || count == 0 {
             let message = format!("has branches of {count} and {} results", otherwise.len());
             let help = "return equally many from both, at least one";
@@ -164,16 +165,22 @@ impl Graph {
         backward: impl FnOnce(&[Tensor<'g>], &[Tensor<'g>]) -> Vec<Tensor<'g>>,
     ) -> Vec<Tensor<'g>> {
         let at = At::here();
-        let Some(ids) = self.ids(name, operands, at) else { return vec![] };
+        let Some(ids) = self.ids(name, operands, at) else {
+            return vec![self.poison(); forward(&vec![self.poison(); operands.len()]).len()];
+        };
         let variables = self.variables(&ids, at);
         let results = forward(&tensors(self, &variables));
-        let Some(results) = self.ids(name, &results, at) else { return vec![] };
+        let count = results.len();
+        let Some(results) = self.ids(name, &results, at) else {
+            return vec![self.poison(); count];
+        };
         let floats: Vec<NodeId> =
             results.iter().copied().filter(|&r| self.type_of(r).dtype.is_float()).collect();
         let cotangents = self.variables(&floats, at);
         let pulled = backward(&tensors(self, &variables), &tensors(self, &cotangents));
-        let Some(pulled) = self.ids(name, &pulled, at) else { return vec![] };
-        let count = results.len();
+        let Some(pulled) = self.ids(name, &pulled, at) else {
+            return vec![self.poison(); count];
+        };
         let close = |name: &str, variables: &[(String, NodeId)], results: &[NodeId]| {
             let made = self.builder.borrow().close(name, variables, &named("y", results), None);
             made.and_then(|(function, captured)| match captured.first() {
@@ -210,39 +217,62 @@ impl Graph {
         body: impl FnOnce(&[Tensor<'g>], &[Tensor<'g>]) -> (Vec<Tensor<'g>>, Vec<Tensor<'g>>),
         at: At,
     ) -> Scanned<'g> {
-        let nothing = || Scanned { carries: vec![self.poison(); initial.len()], stacked: vec![] };
-        let (Some(first), Some(xs)) =
-            (self.ids("scan", initial, at), self.ids("scan", sequences, at))
-        else {
-            return nothing();
+        let nothing = |stacked: usize| Scanned {
+            carries: vec![self.poison(); initial.len()],
+            stacked: vec![self.poison(); stacked],
         };
         let fail = |message: &str, help: &str, ids: &[NodeId]| {
             let mut error = TypeError::new("scan", at, message, help);
             error.operands = self.operands(ids);
             self.record(error);
         };
-        let types: Vec<TensorType> = xs.iter().map(|&x| self.type_of(x)).collect();
-        let mut lengths = types.iter().map(|ty| ty.shape.dims().first().copied());
-        let Some(length) = lengths.next().flatten() else {
-            fail("needs a sequence", "pass at least one tensor with an axis of steps", &xs);
-            return nothing();
+        let length = match (self.ids("scan", initial, at), self.ids("scan", sequences, at)) {
+            (Some(first), Some(xs)) => {
+                let types: Vec<TensorType> = xs.iter().map(|&x| self.type_of(x)).collect();
+                let mut lengths = types.iter().map(|ty| ty.shape.dims().first().copied());
+                match lengths.next().flatten() {
+                    None => {
+                        let help = "pass at least one tensor with an axis of steps";
+                        fail("needs a sequence", help, &xs);
+                        None
+                    }
+                    Some(length) if lengths.any(|other| other != Some(length)) => {
+                        let help = "slice or pad the first axes to one size";
+                        fail("needs sequences of one length", help, &xs);
+                        None
+                    }
+                    Some(length) => Some((first, xs, types, length)),
+                }
+            }
+            _ => None,
         };
-        if lengths.any(|other| other != Some(length)) {
-            fail("needs sequences of one length", "slice or pad the first axes to one size", &xs);
-            return nothing();
-        }
+        let Some((first, mut xs, types, length)) = length else {
+            // What the body gives is an error too, but there is as much of it.
+            let poison = |count: usize| vec![self.poison(); count];
+            let (_, stacked) = body(&poison(initial.len()), &poison(sequences.len()));
+            return nothing(stacked.len());
+        };
         let carries = self.variables(&first, at);
-        let steps: Vec<NodeId> = {
+        let mut steps: Vec<NodeId> = {
             let mut builder = self.builder.borrow_mut();
             let step = |ty: &TensorType| TensorType::new(ty.dtype, ty.shape.without(&[0]));
             types.iter().map(|ty| builder.variable(step(ty), at)).collect()
         };
+        self.loops.borrow_mut().push(None);
         let (next, stacked) = body(&tensors(self, &carries), &tensors(self, &steps));
+        let number = self.loops.borrow_mut().pop().flatten();
+        let count = stacked.len();
         let (Some(next), Some(stacked)) =
             (self.ids("scan", &next, at), self.ids("scan", &stacked, at))
         else {
-            return nothing();
+            return nothing(count);
         };
+        if let Some(number) = number {
+            let counted = Op::Iota { dtype: DType::I32, shape: [length].into(), axis: 0 };
+            let Some(counted) = self.push(counted, &[], at).id else { return nothing(count) };
+            xs.push(counted);
+            steps.push(number);
+        }
         if next.len() != first.len() || next.len() + stacked.len() == 0 {
             let message = format!(
                 "carries {} values and its body returns {}, and {} to stack",
@@ -251,7 +281,7 @@ impl Graph {
                 stacked.len()
             );
             fail(&message, "return as many carried values as the scan begins with", &first);
-            return nothing();
+            return nothing(count);
         }
         for (&before, &after) in first.iter().zip(&next) {
             let (was, is) = (self.type_of(before), self.type_of(after));
@@ -263,7 +293,7 @@ impl Graph {
                     "let the body return what it is given: cast or reshape it",
                     &[before, after],
                 );
-                return nothing();
+                return nothing(count);
             }
         }
         let variables = [named("h", &carries), named("x", &steps)].concat();
@@ -286,9 +316,19 @@ impl Graph {
             }
             Err(error) => {
                 self.refuse(error, at, 0);
-                nothing()
+                nothing(count)
             }
         }
+    }
+
+    /// The number of the step of loop number `level` of those whose bodies are being written, one `i32`.
+    pub(crate) fn step_of_loop(&self, level: usize, at: At) -> NodeId {
+        if let Some(number) = self.loops.borrow()[level] {
+            return number;
+        }
+        let number = self.builder.borrow_mut().variable(TensorType::scalar(DType::I32), at);
+        self.loops.borrow_mut()[level] = Some(number);
+        number
     }
 
     /// All results of one application.

@@ -28,6 +28,8 @@ pub struct Graph {
     frozen: Cell<bool>,
     /// Random streams drawn so far.
     pub(crate) streams: Cell<u64>,
+    /// Loops whose bodies are being written, the innermost last: the number of the step, where it was asked for.
+    pub(crate) loops: RefCell<Vec<Option<NodeId>>>,
 }
 
 /// A finished graph and how its states begin.
@@ -202,7 +204,8 @@ impl Graph {
     pub(crate) fn greatest(&self, id: NodeId) -> Option<f64> {
         let builder = self.builder.borrow();
         match builder.graph().node(id).op {
-            Op::Input(i) => builder.graph().inputs()[i].range.map(|r| r.1),
+            // The number of a sub-graph's variable names no declaration.
+            Op::Input(i) => builder.graph().inputs().get(i).and_then(|d| d.range).map(|r| r.1),
             _ => None,
         }
     }

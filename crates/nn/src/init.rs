@@ -13,7 +13,8 @@ pub enum Init {
     Constant(f64),
     /// These elements, row-major.
     Values(Vec<f64>),
-    /// Uniform in `±sqrt(6 / (fan_in + fan_out))` (Glorot and Bengio 2010), for matrices `[fan_in, fan_out]`.
+    /// Uniform in `±sqrt(6 / (fan_in + fan_out))` (Glorot and Bengio 2010), for matrices `[fan_in, fan_out]`;
+    /// for windows `[.., fan_in, fan_out]` both count each position of the window.
     GlorotUniform,
     /// Normal with variance `2 / fan_in` (He et al. 2015), for layers followed by ReLU.
     HeNormal,
@@ -65,11 +66,16 @@ impl Init {
     }
 }
 
+/// Inputs and outputs of one unit: for `[.., in, out]`, both times the positions of a window.
 fn fans(ty: &TensorType) -> (f64, f64) {
     let dims = ty.shape.dims();
-    let last = dims[dims.len() - 1].max(1) as f64;
-    let rest: usize = dims[..dims.len() - 1].iter().product();
-    (rest.max(1) as f64, last)
+    let (window, sides) = dims.split_at(dims.len().saturating_sub(2));
+    let window = window.iter().product::<usize>().max(1) as f64;
+    let (fan_in, fan_out) = match sides {
+        [fan_in, fan_out] => (*fan_in, *fan_out),
+        _ => (1, dims.last().copied().unwrap_or(1)),
+    };
+    (window * fan_in.max(1) as f64, window * fan_out.max(1) as f64)
 }
 
 /// A random stream of its own for each state, so that adding one changes no other.

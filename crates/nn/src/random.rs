@@ -14,11 +14,14 @@ pub struct Random<'g> {
     graph: &'g Graph,
     seed: Tensor<'g>,
     step: Tensor<'g>,
+    /// Whether the step of a loop counts too.
+    per_step: bool,
 }
 
 impl Graph {
     /// Random numbers that are new at each run: the seed is the state `random.seed`, which begins as the store's seed
-    /// says, and the step the state `random.step`, which every run of a graph that draws counts up.
+    /// says, and the step the state `random.step`, which every run of a graph that draws counts up. In the body of a
+    /// loop they are new at each of its steps too.
     #[track_caller]
     pub fn random(&self) -> Random<'_> {
         let at = At::here();
@@ -28,19 +31,19 @@ impl Graph {
             state.map(|s| Tensor { graph: self, id: Some(s.read) })
         };
         if let (Some(seed), Some(step)) = (find("random.seed"), find("random.step")) {
-            return Random { graph: self, seed, step };
+            return Random { graph: self, seed, step, per_step: true };
         }
         let ty = || TensorType::scalar(DType::I32);
         let seed = self.declare_root("random.seed", StateKind::Counter, ty(), Init::Seed, at);
         let step = self.declare_root("random.step", StateKind::Counter, ty(), Init::Zeros, at);
         self.write(step, step + 1);
-        Random { graph: self, seed, step }
+        Random { graph: self, seed, step, per_step: true }
     }
 
     /// Random numbers of a given seed and step, one `i32` each. In the body of a scan, a step that differs from
     /// iteration to iteration gives new numbers each time.
     pub fn random_from<'g>(&'g self, seed: Tensor<'g>, step: Tensor<'g>) -> Random<'g> {
-        Random { graph: self, seed, step }
+        Random { graph: self, seed, step, per_step: false }
     }
 }
 
@@ -66,6 +69,9 @@ impl<'g> Random<'g> {
         let (at, shape) = (At::here(), shape.into());
         let float = self.graph.float();
         let radius = self.draw(float, shape.clone(), at);
+        if radius.id.is_none() {
+            return radius;
+        }
         let angle = self.draw(float, shape, at);
         ((-radius).log1p() * -2.0).sqrt() * (angle * TAU).cos()
     }
@@ -86,8 +92,15 @@ impl<'g> Random<'g> {
         };
         let stream = graph.streams.get();
         graph.streams.set(stream + 1);
-        graph
-            .push(Op::RandomKey { stream }, &[seed, step], at)
-            .apply(Op::Random { dtype, shape }, at)
+        let mut key = graph.push(Op::RandomKey { stream }, &[seed, step], at);
+        let loops = if self.per_step { graph.loops.borrow().len() } else { 0 };
+        for level in 0..loops {
+            // A seed for this run, and the number of the loop's step as step.
+            let bits = Op::Random { dtype: DType::I32, shape: Shape::scalar() };
+            let Some(seed) = key.apply(bits, at).id else { return key };
+            let step = graph.step_of_loop(level, at);
+            key = graph.push(Op::RandomKey { stream }, &[seed, step], at);
+        }
+        key.apply(Op::Random { dtype, shape }, at)
     }
 }

@@ -15,16 +15,25 @@ impl<'g> Tensor<'g> {
         (self - mean).square().mean_over(axes)
     }
 
-    /// Whether any is true, over `axes`.
+    /// Whether any is true, over `axes`; numbers are true unless they are 0.
     #[track_caller]
     pub fn any(self, axes: impl IntoAxes) -> Tensor<'g> {
-        self.cast(DType::I32).max_or(axes, 0.0).gt(0.0)
+        self.truth().cast(DType::I32).max_or(axes, 0.0).gt(0.0)
     }
 
-    /// Whether all are true, over `axes`.
+    /// Whether all are true, over `axes`; numbers are true unless they are 0.
     #[track_caller]
     pub fn all(self, axes: impl IntoAxes) -> Tensor<'g> {
-        self.logical_not().any(axes).logical_not()
+        self.truth().logical_not().any(axes).logical_not()
+    }
+
+    /// As truth values.
+    #[track_caller]
+    fn truth(self) -> Tensor<'g> {
+        match self.ty() {
+            Some(ty) if ty.dtype != DType::Bool => self.not_equal(0.0),
+            _ => self,
+        }
     }
 
     /// Position of the largest along `axis`, the first of equals, as `i32`; a NaN counts as largest.
@@ -57,15 +66,24 @@ impl<'g> Tensor<'g> {
             return (poison, poison);
         }
         let places = self.places(ty.rank() - 1);
-        let mut rest = self;
+        // What is below every element that is left.
+        let least = match ty.dtype.is_float() {
+            true => self.graph.literal(ty.dtype, f64::NEG_INFINITY, At::here()),
+            false => self.min(-1).unsqueeze(-1),
+        };
         let (mut values, mut positions) = (vec![], vec![]);
+        let mut taken: Option<Tensor<'g>> = None;
         for _ in 0..k {
-            let position = rest.argmax(-1);
-            let chosen = places.equal(position.unsqueeze(-1));
-            let zero = self.lowest(&ty);
-            values.push(chosen.select(self, zero).max(-1).unsqueeze(-1));
+            let left = taken.map_or(self, |taken| taken.select(least, self));
+            let best = left.max(-1).unsqueeze(-1);
+            let position = self.first_place(-1, |x| {
+                let wanted = x.equal(best).or(x.not_equal(x));
+                taken.map_or(wanted, |taken| taken.logical_not().and(wanted))
+            });
+            values.push(self.pick(position).unsqueeze(-1));
             positions.push(position.unsqueeze(-1));
-            rest = chosen.select(zero, rest);
+            let chosen = places.equal(position.unsqueeze(-1));
+            taken = Some(taken.map_or(chosen, |taken| taken.or(chosen)));
         }
         (self.graph.concat(&values, -1), self.graph.concat(&positions, -1))
     }
@@ -139,18 +157,6 @@ impl<'g> Tensor<'g> {
     #[track_caller]
     fn zero_of(self, ty: &eggrad_ir::TensorType) -> Tensor<'g> {
         self.graph.literal(ty.dtype, 0.0, At::here())
-    }
-
-    /// The least value of the type's elements.
-    #[track_caller]
-    fn lowest(self, ty: &eggrad_ir::TensorType) -> Tensor<'g> {
-        let low = match ty.dtype {
-            DType::F32 | DType::F64 => f64::NEG_INFINITY,
-            DType::I32 => f64::from(i32::MIN),
-            DType::I64 => -(2f64.powi(53)),
-            DType::U8 | DType::Bool => 0.0,
-        };
-        self.graph.literal(ty.dtype, low, At::here())
     }
 
     /// Largest over `axes` and `least`, which is also the largest of nothing.

@@ -66,11 +66,11 @@ fn check_operands(function: &Function, args: &[&TensorType], first: usize) -> Re
 }
 
 fn result_type(function: &Function, result: usize) -> Result<&TensorType, Problem> {
-    let count = function.results().count();
-    match function.results().nth(result) {
-        Some(ty) => Ok(ty),
+    let outputs = function.graph().outputs();
+    match outputs.get(result) {
+        Some(output) => Ok(function.graph().ty(output.node)),
         None => problem(
-            format!("of `{}` has {count} results, no number {result}", function.name()),
+            format!("of `{}` has {} results, no number {result}", function.name(), outputs.len()),
             "results are numbered from 0",
         ),
     }
@@ -79,7 +79,7 @@ fn result_type(function: &Function, result: usize) -> Result<&TensorType, Proble
 /// `scan`
 pub(super) fn scanned(scan: &Scan, result: usize, args: &[&TensorType]) -> Inferred {
     let Scan { body, carries, xs, length, .. } = scan;
-    let results = body.results().count();
+    let results = body.graph().outputs().len();
     if args.len() < carries.saturating_add(*xs) || results < *carries {
         return problem(
             format!(

@@ -275,6 +275,12 @@ impl<'a> Tokens<'a> {
         )
     }
 
+    /// Whether the line ends with `symbol`.
+    pub(super) fn ends_with(&self, symbol: &str) -> bool {
+        let last = self.list.len().checked_sub(2).map(|last| self.list[last].kind);
+        matches!(last, Some(Kind::Symbol(s)) if s == symbol)
+    }
+
     /// Whether nothing is left.
     pub(super) fn at_end(&self) -> bool {
         self.peek().kind == Kind::End

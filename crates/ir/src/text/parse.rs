@@ -9,7 +9,7 @@ use crate::error::{TypeError, TypeErrors};
 use crate::function::Function;
 use crate::graph::{Builder, Graph, NodeId, StateKind};
 use crate::types::{At, DType, TensorType};
-use crate::verify::is_name;
+use crate::verify::{check_range, is_name};
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::str::FromStr;
@@ -31,6 +31,8 @@ impl FromStr for Graph {
             functions: HashMap::new(),
             outer: Body::default(),
             inner: None,
+            around: vec![],
+            line: 0,
         };
         if let Err(error) = parser.read() {
             parser.errors.push(error);
@@ -52,6 +54,8 @@ struct Body {
     written: HashSet<NodeId>,
     guarded: bool,
     float: Option<DType>,
+    /// Whether a value could not be made.
+    failed: bool,
 }
 
 /// What the line that opened a function said.
@@ -59,7 +63,8 @@ struct Header {
     name: String,
     vjp: Option<(String, At)>,
     at: At,
-    errors: usize,
+    /// Number of errors before it; none for a function that cannot be made.
+    errors: Option<usize>,
 }
 
 struct Parser<'a> {
@@ -69,13 +74,20 @@ struct Parser<'a> {
     functions: HashMap<String, Option<Arc<Function>>>,
     outer: Body,
     inner: Option<(Body, Header)>,
+    /// Functions around the inner one, outermost first; they cannot be made.
+    around: Vec<(Body, Header)>,
+    /// Number of lines read, counted from the first one of the text.
+    line: usize,
 }
 
 impl<'a> Parser<'a> {
     fn read(&mut self) -> Parsed<()> {
         let mut begun = false;
-        for (i, line) in self.text.lines().enumerate() {
+        // Some editors write a mark before the first line.
+        let text = self.text.strip_prefix('\u{feff}').unwrap_or(self.text);
+        for (i, line) in text.lines().enumerate() {
             let number = u32::try_from(i + 1).unwrap_or(u32::MAX);
+            self.line = i + 1;
             let blank = line.trim_start();
             if blank.is_empty() || blank.starts_with(';') {
                 continue;
@@ -83,10 +95,18 @@ impl<'a> Parser<'a> {
             let tokens = Tokens::new(line, number);
             if !begun {
                 let mut tokens = tokens?;
-                let right = tokens.eat_word("graph") && tokens.peek().kind == Kind::Number(VERSION);
-                if !right {
-                    let at = At::Text { line: number, column: 1 };
-                    return version_error(at);
+                let known = tokens.eat_word("graph");
+                match tokens.peek().kind {
+                    Kind::Number(VERSION) if known => {}
+                    Kind::Number(other) if known => {
+                        let message =
+                            format!("is of version {other}; this reader knows version {VERSION}");
+                        let help = format!(
+                            "write the text anew as `graph {VERSION}`, or read it by the release it was written for"
+                        );
+                        return Err(TypeError::new("graph", tokens.peek().at, message, help));
+                    }
+                    _ => return version_error(At::Text { line: number, column: 1 }),
                 }
                 tokens.take();
                 tokens.expect_end()?;
@@ -102,7 +122,7 @@ impl<'a> Parser<'a> {
                     result
                 }
                 Err(error) => {
-                    self.forgive(line, number);
+                    self.unreadable(line, number);
                     Err(error)
                 }
             };
@@ -139,6 +159,17 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// Does what can be done with a line of which no tokens can be made.
+    fn unreadable(&mut self, line: &str, number: u32) {
+        let Some(header) = opens(line) else { return self.forgive(line, number) };
+        let name = header.split('(').next().unwrap_or("").trim().trim_matches('`');
+        self.enter(At::Text { line: number, column: 1 });
+        if let Some((_, header)) = &mut self.inner {
+            header.name = name.to_string();
+        }
+        self.poison();
+    }
+
     fn line(&mut self, tokens: &mut Tokens<'a>) -> Parsed<()> {
         let first = tokens.peek();
         let Kind::Name(word) = first.kind else {
@@ -154,8 +185,10 @@ impl<'a> Parser<'a> {
         if let (true, Some((_, header)), false) = (outside, &self.inner, assigned) {
             let message = format!("has a line `{word}` inside function `{}`", header.name);
             let help = "close the function by a line `}` before it";
-            if word == "fn" {
-                self.close_anyway();
+            if word == "fn"
+                && let Err(error) = self.open(tokens)
+            {
+                self.errors.push(error);
             }
             return error(first.at, message, help);
         }
@@ -172,6 +205,11 @@ impl<'a> Parser<'a> {
                 if range.is_some() && self.inner.is_some() {
                     let help = "declare ranges on the inputs of the whole graph";
                     return error(at, "has a range inside a function", help);
+                }
+                if let Some(Err((problem, help))) = range.map(|r| check_range(ty.dtype, r)) {
+                    // Its users are right.
+                    self.body().declare(name, ty, None, at);
+                    return error(at, format!("gives input `{name}` {problem}"), help);
                 }
                 self.body().declare(name, ty, range, at);
                 Ok(())
@@ -269,16 +307,18 @@ impl<'a> Parser<'a> {
     fn value(&mut self, tokens: &mut Tokens<'a>) -> Parsed<Option<NodeId>> {
         let tree = Tree::parse(tokens)?;
         tokens.expect_end()?;
-        let Parser { text, errors, functions, outer, inner } = self;
-        let (body, own) = match inner {
-            Some((body, header)) => (body, Some(header.name.as_str())),
-            None => (outer, None),
+        let Parser { text, errors, functions, outer, inner, .. } = self;
+        let (body, own, lenient) = match inner {
+            Some((body, header)) => (body, Some(header.name.as_str()), header.errors.is_none()),
+            None => (outer, None, false),
         };
         let float = *body.float.get_or_insert_with(|| float_of(&body.builder));
-        let Body { builder, names, .. } = body;
+        let Body { builder, names, failed, .. } = body;
         let value = |name: &str| match names.get(name) {
             Some(Some(id)) => Found::Known(*id),
             Some(None) => Found::Failed,
+            // What it is given is not known.
+            None if lenient => Found::Failed,
             None => Found::Unknown,
         };
         let function = |name: &str| match functions.get(name) {
@@ -295,6 +335,7 @@ impl<'a> Parser<'a> {
         let scope = Scope { value: &value, function: &function, help: &help, float };
         let before = errors.len();
         let value = elaborate(&tree, builder, &scope, errors);
+        *failed |= value.is_none();
         // A name is missed once.
         for name in missing.into_inner() {
             names.insert(name, None);
@@ -344,16 +385,59 @@ impl<'a> Parser<'a> {
     /// `fn name(x: type, ..) vjp other {`
     fn open(&mut self, tokens: &mut Tokens<'a>) -> Parsed<()> {
         let at = tokens.take().at;
-        let errors = self.errors.len();
-        let header = Header { name: String::new(), vjp: None, at, errors };
-        self.inner = Some((Body::default(), header));
+        self.enter(at);
         let result = self.header(tokens);
-        if let (Err(_), Some((_, header))) = (&result, &mut self.inner) {
-            // What is inside is read all the same.
-            self.functions.insert(header.name.clone(), None);
-            header.errors = usize::MAX;
+        if result.is_err() {
+            self.poison();
+            if tokens.ends_with("}") {
+                self.leave();
+            }
         }
         result
+    }
+
+    /// Begins a function; one that is open cannot be made.
+    fn enter(&mut self, at: At) {
+        let mut header =
+            Header { name: String::new(), vjp: None, at, errors: Some(self.errors.len()) };
+        if self.inner.is_some() {
+            self.poison();
+            if self.closes_twice() {
+                // It may use values of the function around it.
+                header.errors = None;
+                self.around.extend(self.inner.take());
+            } else {
+                // Its error is yet to be counted.
+                header.errors = Some(self.errors.len() + 1);
+            }
+        }
+        self.inner = Some((Body::default(), header));
+    }
+
+    /// Whether the lines below close one function more than they open, besides the one that this line opens.
+    fn closes_twice(&self) -> bool {
+        let mut open = 1i64;
+        self.text.lines().skip(self.line).any(|line| {
+            if opens(line).is_some() {
+                open += 1;
+            } else if line.trim_start().starts_with('}') {
+                open -= 1;
+            }
+            open < 0
+        })
+    }
+
+    /// Reads what is left of the inner function without making it, and reports no name that it does not know.
+    fn poison(&mut self) {
+        if let Some((_, header)) = &mut self.inner {
+            self.functions.insert(header.name.clone(), None);
+            header.errors = None;
+        }
+    }
+
+    /// Ends the inner function.
+    fn leave(&mut self) -> Option<(Body, Header)> {
+        std::mem::replace(&mut self.inner, self.around.pop())
     }
 
     fn header(&mut self, tokens: &mut Tokens<'a>) -> Parsed<()> {
@@ -390,10 +474,10 @@ impl<'a> Parser<'a> {
     /// `}`
     fn close(&mut self, tokens: &mut Tokens<'a>) -> Parsed<()> {
         let at = tokens.take().at;
-        let Some((body, header)) = self.inner.take() else {
+        let Some((body, header)) = self.leave() else {
             return error(at, "has a `}` that closes nothing", "leave it out");
         };
-        let made = if header.errors == self.errors.len() {
+        let made = if header.errors == Some(self.errors.len()) && !body.failed {
             self.function(body, &header).map(Some)
         } else {
             Ok(None)
@@ -405,13 +489,6 @@ impl<'a> Parser<'a> {
         self.functions.insert(header.name, function);
         result?;
         tokens.expect_end()
-    }
-
-    /// Ends a function whose end is missing.
-    fn close_anyway(&mut self) {
-        if let Some((_, header)) = self.inner.take() {
-            self.functions.insert(header.name, None);
-        }
     }
 
     fn function(&mut self, body: Body, header: &Header) -> Parsed<Arc<Function>> {
@@ -449,6 +526,12 @@ fn check_name(name: &str, at: At) -> Parsed<()> {
     }
     let help = "use letters, digits, `_`, `.`, `/` and `-`, and begin with a letter or `_`";
     error(at, format!("has no valid name `{name}`"), help)
+}
+
+/// What follows `fn` on a line that opens a function.
+fn opens(line: &str) -> Option<&str> {
+    let rest = line.trim_start().strip_prefix("fn")?;
+    rest.starts_with(|c: char| c.is_whitespace() || matches!(c, '(' | '`')).then_some(rest)
 }
 
 /// `range 0 to 9`

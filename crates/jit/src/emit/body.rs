@@ -76,7 +76,11 @@ impl<'k> Code<'k> {
         accesses: &[Access],
         dim: usize,
     ) -> Shape {
-        let lanes = self.live.iter().map(|&i| self.lane(i)).chain(ends);
+        // Operands count too: what is compared or converted may be a constant.
+        let insts = self.body.insts();
+        let operands = self.live.iter().flat_map(|&i| insts[i].operands());
+        let operands = operands.map(|v| self.body.lane(v));
+        let lanes = self.live.iter().map(|&i| self.lane(i)).chain(operands).chain(ends);
         let mut widths = lanes.filter_map(Lane::bytes);
         let width = widths.next().unwrap_or(4);
         let gathers =

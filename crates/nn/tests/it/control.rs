@@ -210,3 +210,66 @@ fn a_variable_does_not_leave_its_body() {
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].contains("of a sub-graph is used outside of it"), "{}", found[0]);
 }
+
+#[test]
+fn a_mistake_in_a_body_is_told_and_nothing_else() {
+    let product = |errors: Vec<String>| {
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert!(errors[0].contains("`matmul` needs the inner sizes"), "{}", errors[0]);
+    };
+    product(errors(|g| {
+        let x = g.input("x", [3, 4]);
+        let all = g.scan(&[g.constant(0.0)], &[x], |c, x| {
+            (vec![c[0] + x[0].matmul(x[0].reshape([2, 2])).sum(..)], vec![x[0]])
+        });
+        all.stacked[0]
+    }));
+    product(errors(|g| {
+        let x = g.input("x", [3]);
+        let wrong = x.matmul(x.reshape([1, 3]));
+        let all = g.scan(&[wrong], &[x], |c, x| (vec![c[0]], vec![x[0], c[0]]));
+        all.stacked[1]
+    }));
+    product(errors(|g| {
+        let x = g.input("x", [3]);
+        let wrong = x.matmul(x.reshape([1, 3]));
+        g.cond(x.sum(..).gt(0.0), || vec![x, wrong], || vec![x, x])[1]
+    }));
+    product(errors(|g| {
+        let x = g.input("x", [3]);
+        let wrong = x.matmul(x.reshape([1, 3]));
+        g.custom("f", &[wrong], |x| vec![x[0], x[0]], |_, d| vec![d[0]])[1]
+    }));
+}
+
+#[test]
+fn tables_are_read_in_loops() {
+    check!(
+        |g| {
+            let table = counting(g, "t", &[3, 2]);
+            let order = (counting(g, "i", &[2]) - 1.0).cast(DType::I32);
+            g.scan(&[], &[order], |_, i| (vec![], vec![table.gather(i[0])])).stacked[0]
+        },
+        [2, 2],
+        [1.0, 2.0, 3.0, 4.0]
+    );
+    check!(
+        |g| g.repeat(2, &[g.constant(0.0).broadcast_to([3])], |i, c| vec![c[0] + i.one_hot(3)])[0],
+        [3],
+        [1.0, 1.0, 0.0]
+    );
+}
+
+#[test]
+fn random_numbers_in_a_loop_are_new_at_each_step() {
+    let (_, drawn) = value(|g| {
+        let x = counting(g, "x", &[4]);
+        g.scan(&[], &[x], |_, _| {
+            let inner = g.repeat(2, &[g.constant(0.0)], |_, c| vec![c[0] + g.random().uniform([])]);
+            (vec![], vec![g.random().uniform([2]).sum(..) + inner[0] * 10.0])
+        })
+        .stacked[0]
+    });
+    let distinct = |i: usize| (0..i).all(|j| drawn[i] != drawn[j]);
+    assert!((0..4).all(distinct), "{drawn:?}");
+}

@@ -249,3 +249,25 @@ fn contractions_over_any_axes() {
         [5.0, 25.0]
     );
 }
+
+#[test]
+fn the_largest_are_distinct_places() {
+    fn row<'g>(g: &'g Graph, values: [f64; 3]) -> Tensor<'g> {
+        g.param("x", [3], Init::Values(values.to_vec()))
+    }
+    let low = f64::NEG_INFINITY;
+    check!(|g| row(g, [5.0, low, low]).top_k(2).0, [2], [5.0, low]);
+    check!(|g| row(g, [5.0, low, low]).top_k(3).1.cast(DType::F64), [3], [0.0, 1.0, 2.0]);
+    check!(
+        |g| row(g, [3.0, 0.0, 0.0]).cast(DType::U8).top_k(2).1.cast(DType::F64),
+        [2],
+        [0.0, 1.0]
+    );
+}
+
+#[test]
+fn numbers_are_true_unless_they_are_zero() {
+    check!(|g| (-counting(g, "x", &[2])).any(0).cast(DType::F64), [0usize; 0], [1.0]);
+    check!(|g| (counting(g, "x", &[2]) - 1.0).all(0).cast(DType::F64), [0usize; 0], [0.0]);
+    check!(|g| (counting(g, "x", &[2]) / 4.0).all(0).cast(DType::F64), [0usize; 0], [1.0]);
+}
