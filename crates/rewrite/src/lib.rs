@@ -27,6 +27,8 @@ mod facts;
 mod interval;
 mod language;
 mod lower;
+#[cfg(test)]
+mod mistakes;
 mod moves;
 mod normal;
 mod optimize;
