@@ -43,7 +43,7 @@ pub(crate) enum Wrapper {
     CastBack,
     /// Operands of which no derivative is taken.
     StopGradient,
-    /// Every operand is an output too.
+    /// An operand is an output too.
     SecondConsumer,
     /// The result times weights.
     Weights,
@@ -141,7 +141,18 @@ fn all(case: &Case, rows: &Rows, wrapper: Wrapper) -> Result<Vec<Wrapped>, Strin
         if matches!(wrapper, Wrapper::Gather | Wrapper::Cast | Wrapper::StopGradient) {
             sites.retain(|&site| alone_after(&rows.row, site));
         }
-        return sites.into_iter().map(|site| between(case, rows, wrapper, site)).collect();
+        let mut list = vec![];
+        for site in sites {
+            // Other wrappers stand before every operand.
+            let operands = match wrapper {
+                Wrapper::SecondConsumer => rows.row.node(site).inputs.clone(),
+                _ => vec![site],
+            };
+            for operand in operands {
+                list.push(between(case, rows, wrapper, site, operand)?);
+            }
+        }
+        return Ok(list);
     }
     let whole = match wrapper {
         Wrapper::Weights => Some(weights(case, rows)?),
@@ -185,8 +196,14 @@ fn finish(
     builder.build().map_err(|e| e.to_string())
 }
 
-/// The case with the wrapper between `site` and its operands.
-fn between(case: &Case, rows: &Rows, wrapper: Wrapper, site: NodeId) -> Result<Wrapped, String> {
+/// The case with the wrapper between `site` and its operands, or with `operand` as an output.
+fn between(
+    case: &Case,
+    rows: &Rows,
+    wrapper: Wrapper,
+    site: NodeId,
+    operand: NodeId,
+) -> Result<Wrapped, String> {
     let mut builder = Builder::new();
     let mut run = rows.run.clone();
     let inputs = declare(case, &mut builder, &run);
@@ -217,10 +234,8 @@ fn between(case: &Case, rows: &Rows, wrapper: Wrapper, site: NodeId) -> Result<W
         apply(&mut builder, rows, &inputs, &Change { site: Some((site, put)), counts: None })?;
     let mut extra = vec![];
     if wrapper == Wrapper::SecondConsumer {
-        for operand in &rows.row.node(site).inputs {
-            if let Value::Rows(x) = values[operand.index()] {
-                extra.push(x);
-            }
+        if let Value::Rows(x) = values[operand.index()] {
+            extra.push(x);
         }
     }
     let how = format!("at {}", rows.row.expression(site));

@@ -172,16 +172,18 @@ impl Classes {
         choice
     }
 
-    /// Which classes a choice uses, and its price.
+    /// Which classes a choice uses, and its price. Time is paid for once, danger by every reader: what overflows is no
+    /// safer for another value because it is computed already.
     pub(crate) fn total(&self, choice: &Choice, roots: &[usize]) -> (Vec<bool>, Price) {
         let mut used = vec![false; self.ids.len()];
         let mut price = Price::default();
         let mut stack: Vec<usize> = roots.to_vec();
         while let Some(place) = stack.pop() {
+            let candidate = &self.candidates[place][choice[place]];
             if std::mem::replace(&mut used[place], true) {
+                price.danger += candidate.price.danger;
                 continue;
             }
-            let candidate = &self.candidates[place][choice[place]];
             price.add(candidate.price, 1);
             stack.extend(&candidate.children);
         }

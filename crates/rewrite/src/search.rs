@@ -112,10 +112,13 @@ impl Search<'_> {
         let mut stack = vec![place];
         while let Some(place) = stack.pop() {
             self.reads[place] += 1;
-            if self.reads[place] == 1 {
-                let candidate = &self.classes.candidates[place][self.choice[place]];
-                self.price.add(candidate.price, 1);
-                stack.extend(&candidate.children);
+            let candidate = &self.classes.candidates[place][self.choice[place]];
+            match self.reads[place] {
+                1 => {
+                    self.price.add(candidate.price, 1);
+                    stack.extend(&candidate.children);
+                }
+                _ => self.price.danger += candidate.price.danger,
             }
         }
     }
@@ -125,8 +128,10 @@ impl Search<'_> {
         let mut stack = vec![place];
         while let Some(place) = stack.pop() {
             self.reads[place] -= 1;
-            if self.reads[place] == 0 {
-                let candidate = &self.classes.candidates[place][self.choice[place]];
+            let candidate = &self.classes.candidates[place][self.choice[place]];
+            if self.reads[place] > 0 {
+                self.price.danger -= candidate.price.danger;
+            } else {
                 self.price.add(candidate.price, -1);
                 stack.extend(&candidate.children);
             }
@@ -166,6 +171,8 @@ impl Search<'_> {
         let (before, after) = (&classes.candidates[place][old], &classes.candidates[place][new]);
         self.choice[place] = new;
         self.price.add(after.price, 1);
+        let others = i64::from(self.reads[place]) - 1;
+        self.price.danger += others * (after.price.danger - before.price.danger);
         after.children.iter().for_each(|&c| self.acquire(c));
         self.price.add(before.price, -1);
         before.children.iter().for_each(|&c| self.release(c));
