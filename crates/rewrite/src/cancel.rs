@@ -42,7 +42,13 @@ fn signed(egraph: &Egraph, id: Id) -> Vec<(bool, Id)> {
 }
 
 fn sum_cancels(egraph: &Egraph, a: Id, b: Id) -> bool {
-    near_bound(egraph, a, b) || half_tail(egraph, a, b)
+    // A softplus of the negative of the other term.
+    let mut operands = nodes(egraph, a, Head::Unary(UnaryOp::Softplus)).map(|n| n.args[0]);
+    let mirrored = |x: Id| {
+        let mut negatives = nodes(egraph, x, Head::Unary(UnaryOp::Neg));
+        negatives.any(|n| egraph.find(n.args[0]) == egraph.find(b))
+    };
+    near_bound(egraph, a, b) || half_tail(egraph, a, b) || operands.any(mirrored)
 }
 
 fn difference_cancels(egraph: &Egraph, a: Id, b: Id) -> bool {
@@ -198,9 +204,11 @@ fn logits(egraph: &Egraph, a: Id, b: Id) -> bool {
         let mut factors = nodes(egraph, b, Head::Binary(BinaryOp::Mul)).flat_map(|n| &n.args);
         factors.any(|&f| egraph.find(f) == x)
     };
-    let mut operands = nodes(egraph, a, Head::Unary(UnaryOp::Softplus)).map(|n| n.args[0]);
+    let ramps = [UnaryOp::Softplus, UnaryOp::Relu].map(Head::Unary);
+    let ramps = ramps.into_iter().chain([Head::Binary(BinaryOp::Maximum)]);
+    let mut operands = ramps.flat_map(|head| nodes(egraph, a, head)).flat_map(|n| &n.args);
     (is(egraph, a, UnaryOp::Sigmoid) && !label.fixed)
-        || operands.any(|x| product(egraph.find(x)) || egraph.find(x) == egraph.find(b))
+        || operands.any(|&x| product(egraph.find(x)) || egraph.find(x) == egraph.find(b))
 }
 
 /// Exponentials of a number and its negative, or half of these, less what they are at 0.

@@ -343,7 +343,13 @@ impl Forms {
             Head::Binary(BinaryOp::Add) => form(0)?.plus(form(1)?, egraph),
             Head::Binary(BinaryOp::Sub) => form(0)?.plus(&form(1)?.scaled(minus_one)?, egraph),
             Head::Binary(op @ (BinaryOp::Mul | BinaryOp::Div)) => {
-                let scaled = |by: Rational, i: usize| Some((form(i)?.scaled(by)?, false));
+                let is_unit = |c: Rational| c.abs() == Some(Rational::ONE);
+                let scaled = |by: Rational, i: usize| {
+                    let form = form(i)?;
+                    // Two numbers become one.
+                    let met = !is_unit(by) && form.single().is_some_and(|(_, c)| !is_unit(c));
+                    Some((form.scaled(by)?, met))
+                };
                 let (a, b) = (factor(0)?, factor(1)?);
                 let b = match op {
                     BinaryOp::Div => (b.0.inverse(), Rational::ONE.div(b.1)?),
