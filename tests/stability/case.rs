@@ -32,6 +32,9 @@ pub(crate) struct Array {
     pub(crate) data: Vec<f64>,
 }
 
+/// Variables and what is expected.
+pub(crate) type Run = (BTreeMap<String, Array>, Array);
+
 /// One case; row by row, each variable has a list of rows.
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
@@ -40,7 +43,7 @@ pub(crate) struct Case {
     pub(crate) kind: Kind,
     pub(crate) category: Category,
     /// For each run: the variables and what is expected.
-    pub(crate) runs: Vec<(BTreeMap<String, Array>, Array)>,
+    pub(crate) runs: Vec<Run>,
     pub(crate) domain: BTreeMap<String, (f64, f64)>,
     pub(crate) frozen: Vec<String>,
     pub(crate) tol_ulp: f64,
@@ -155,10 +158,7 @@ fn one(fields: &Map<String, Value>, name: String) -> Result<Case, String> {
     })
 }
 
-fn runs(
-    fields: &Map<String, Value>,
-    kind: Kind,
-) -> Result<Vec<(BTreeMap<String, Array>, Array)>, String> {
+fn runs(fields: &Map<String, Value>, kind: Kind) -> Result<Vec<Run>, String> {
     let vars = fields.get("vars").and_then(Value::as_object).ok_or("`vars` is no object")?;
     let expected = fields.get("expected").ok_or("no `expected`")?;
     if kind != Kind::Rowwise {
@@ -170,8 +170,7 @@ fn runs(
         v.as_array().ok_or("not a list of rows")?.iter().map(array).collect()
     };
     let expected = rows(expected)?;
-    let mut runs: Vec<(BTreeMap<String, Array>, Array)> =
-        expected.into_iter().map(|e| (BTreeMap::new(), e)).collect();
+    let mut runs: Vec<Run> = expected.into_iter().map(|e| (BTreeMap::new(), e)).collect();
     for (name, value) in vars {
         let rows = rows(value)?;
         if rows.len() != runs.len() {

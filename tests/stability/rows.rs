@@ -1,7 +1,6 @@
 //! Cases as matrices: their rows stacked, and the graph of one row applied to all of them.
 
-use crate::case::{Array, Case, Category, Kind};
-use crate::check::Run;
+use crate::case::{Array, Case, Category, Kind, Run};
 use eggrad::ir::{
     At, Builder, DType, Graph, MoveOp, NodeId, Op, ReduceOp, Shape, TensorType, expression,
 };
@@ -53,7 +52,7 @@ pub(crate) fn rows(case: &Case) -> Option<Rows> {
     let alike = case.runs.iter().filter(|r| shapes(r) == shapes(&case.runs[0]));
     let mut runs: Vec<&Run> = alike.collect();
     for i in 0.. {
-        if runs.len() >= 4 && runs.len() % 2 == 0 {
+        if runs.len() >= 4 && runs.len().is_multiple_of(2) {
             break;
         }
         runs.push(runs[i]);

@@ -24,9 +24,11 @@ mod danger;
 mod domains;
 mod extract;
 mod facts;
+mod fit;
 mod interval;
 mod language;
 mod lower;
+mod meet;
 #[cfg(test)]
 mod mistakes;
 mod moves;

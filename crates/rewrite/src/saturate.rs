@@ -6,7 +6,7 @@
 use crate::affine::Folding;
 use crate::facts::Egraph;
 use crate::language::{Head, Term};
-use crate::moves::Moves;
+use crate::meet::Moves;
 use crate::normal::{Forms, Written, unite};
 use crate::optimize::{Limits, Semantics};
 use crate::pairs::Pairs;
