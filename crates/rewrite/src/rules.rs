@@ -101,6 +101,7 @@ const FILES: &[(&str, &str)] = &[
     ("softmax.rules", include_str!("rules/softmax.rules")),
     ("linear.rules", include_str!("rules/linear.rules")),
     ("select.rules", include_str!("rules/select.rules")),
+    ("moves.rules", include_str!("rules/moves.rules")),
 ];
 
 /// All rules that ship.

@@ -96,6 +96,21 @@ fn rows_meet_their_sums() {
 }
 
 #[test]
+fn labels_pick_logarithms_of_probabilities() {
+    let i = "in i: i32[4], range 0 to 5\n";
+    let picked = "-cross_entropy(x, one_hot(i, type=f32, classes=6), axes=[1])";
+    check(
+        &format!("{X}{i}out y = gather(x, i, batch=1) - logsumexp(x, axis=1)"),
+        &format!("out y = {picked}"),
+    );
+    let (result, report) = optimized(&format!(
+        "{X}{i}in z: f32[4]\nout y = z - gather(x, i, batch=1) + log(sum(exp(x), axis=1))"
+    ));
+    assert_eq!(report.danger_after, 0, "{report}");
+    assert!(result.to_string().contains("cross_entropy"), "{result}");
+}
+
+#[test]
 fn masks_become_minus_infinity() {
     check(
         &format!("{X}in m: f32[4, 6]\nout y = log(sum(where(m > 0, exp(x), 0), axis=1))"),
