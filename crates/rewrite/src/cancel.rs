@@ -204,11 +204,9 @@ fn logits(egraph: &Egraph, a: Id, b: Id) -> bool {
         let mut factors = nodes(egraph, b, Head::Binary(BinaryOp::Mul)).flat_map(|n| &n.args);
         factors.any(|&f| egraph.find(f) == x)
     };
-    let ramps = [UnaryOp::Softplus, UnaryOp::Relu].map(Head::Unary);
-    let ramps = ramps.into_iter().chain([Head::Binary(BinaryOp::Maximum)]);
-    let mut operands = ramps.flat_map(|head| nodes(egraph, a, head)).flat_map(|n| &n.args);
+    let mut operands = nodes(egraph, a, Head::Unary(UnaryOp::Softplus)).map(|n| n.args[0]);
     (is(egraph, a, UnaryOp::Sigmoid) && !label.fixed)
-        || operands.any(|&x| product(egraph.find(x)) || egraph.find(x) == egraph.find(b))
+        || operands.any(|x| product(egraph.find(x)) || egraph.find(x) == egraph.find(b))
 }
 
 /// Exponentials of a number and its negative, or half of these, less what they are at 0.
