@@ -75,7 +75,8 @@ fn effort_grows_with_the_depth_of_a_perceptron() {
 fn effort_grows_with_the_depth_of_a_transformer() {
     let [small, large] = [2, 16].map(|depth| effort(|g| transformer(g, depth)));
     assert!(large.validation.is_some(), "the result is compared with the input");
-    assert!(large.e_nodes <= small.e_nodes * 8, "{} {}", small.e_nodes, large.e_nodes);
+    // Rounds run out before it saturates; what was found is used.
+    assert!(large.e_nodes <= small.e_nodes * 10, "{} {}", small.e_nodes, large.e_nodes);
 }
 
 #[test]

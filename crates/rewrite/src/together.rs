@@ -26,7 +26,7 @@ fn ends(egraph: &Egraph, id: Id) -> (f64, f64) {
 }
 
 /// Operands of the terms of a class that have this head.
-fn operands<'a>(egraph: &'a Egraph, id: Id, head: Head) -> impl Iterator<Item = &'a [Id]> {
+fn operands(egraph: &Egraph, id: Id, head: Head) -> impl Iterator<Item = &[Id]> {
     egraph[id].nodes.iter().filter(move |n| n.head == head).map(|n| &*n.args)
 }
 
