@@ -1,4 +1,4 @@
-//! The cases of `tests/cases/stability.json`, or of the file that `EGGRAD_STABILITY` names: formulas written naively,
+//! The cases of `tests/cases/stability*.json`, or of the file that `EGGRAD_STABILITY` names: formulas written naively,
 //! compiled with default options, against values of high precision.
 //!
 //! Each case is a test of its own name; `case::wrapper` puts something between its parts that changes no value. An unknown field, kind, category or function is a failure.
@@ -22,27 +22,54 @@ const WRAPPED: usize = 600;
 /// Of the formulas that are to be stabilised, so many in ten fail the check without rewriting.
 const NAIVE_FAILURES: usize = 9;
 
-fn file() -> PathBuf {
+/// Where the cases are, and whether they also stand in wrappers: every file of `tests/cases` whose name begins with
+/// `stability`, of which the first in wrappers, or the one that is named.
+fn files() -> Result<Vec<(PathBuf, bool)>, String> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
-    match std::env::var_os("EGGRAD_STABILITY") {
-        Some(path) => root.join(path),
-        None => root.join("tests/cases/stability.json"),
+    if let Some(path) = std::env::var_os("EGGRAD_STABILITY") {
+        return Ok(vec![(root.join(path), true)]);
     }
+    let folder = root.join("tests/cases");
+    let entries = std::fs::read_dir(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    let mut names = vec![];
+    for entry in entries {
+        let name = entry.map_err(|e| e.to_string())?.file_name();
+        let name = name.to_string_lossy().into_owned();
+        if name.starts_with("stability") && name.ends_with(".json") {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names.iter().map(|n| (folder.join(n), n == "stability.json")).collect())
 }
 
-fn cases() -> Result<Vec<Arc<Case>>, String> {
-    let path = file();
-    let text = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-    let cases = case::read(&text).map_err(|e| format!("{}: {e}", path.display()))?;
-    match cases.is_empty() {
-        true => Err(format!("{}: no cases", path.display())),
-        false => Ok(cases.into_iter().map(Arc::new).collect()),
+/// All cases, and how many of them stand in wrappers: these come first.
+fn cases() -> Result<(Vec<Arc<Case>>, usize), String> {
+    let (mut all, mut in_wrappers): (Vec<Arc<Case>>, usize) = (vec![], 0);
+    let mut files = files()?;
+    files.sort_by_key(|f| !f.1);
+    for (path, wrapped) in files {
+        let text =
+            std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        let cases = case::read(&text).map_err(|e| format!("{}: {e}", path.display()))?;
+        if cases.is_empty() {
+            return Err(format!("{}: no cases", path.display()));
+        }
+        if let Some(case) = cases.iter().find(|c| all.iter().any(|a| a.name == c.name)) {
+            return Err(format!("{}: another file has a case `{}`", path.display(), case.name));
+        }
+        in_wrappers += if wrapped { cases.len() } else { 0 };
+        all.extend(cases.into_iter().map(Arc::new));
+    }
+    match all.is_empty() {
+        true => Err("no files of cases".into()),
+        false => Ok((all, in_wrappers)),
     }
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let cases = match cases() {
+    let (cases, in_wrappers) = match cases() {
         Ok(cases) => cases,
         Err(error) => {
             eprintln!("error: {error}");
@@ -59,7 +86,7 @@ fn main() -> ExitCode {
         trials.push(Trial::test(name, move || check::can_fail(&own).map_err(Failed::from)));
     }
     let mut wrapped: Vec<(Arc<Case>, Wrapper)> = vec![];
-    for case in &cases {
+    for case in &cases[..in_wrappers] {
         for (wrapper, name) in Wrapper::ALL {
             if !wrappers::applies(case, wrapper) {
                 continue;
