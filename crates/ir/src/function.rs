@@ -1,4 +1,8 @@
 //! Sub-graphs that other graphs apply.
+//!
+//! Note \[Digest\]. Sub-graphs inside each other are compared all the time, and several nodes of a graph apply the same
+//! one: looking inside would take a time that is exponential in their depth. A function keeps 128 bits of all that
+//! counts for equality, made of those of the functions it applies, and is compared by these.
 
 use crate::error::TypeError;
 use crate::graph::Graph;
@@ -12,11 +16,7 @@ pub const MAX_DEPTH: usize = 16;
 
 /// A named graph without state that `call`, `scan` and `cond` apply, perhaps with a derivative of its own.
 ///
-/// Two functions are equal when their graphs and derivatives are; the name is for people. Note [Digest].
-///
-/// Note [Digest]. Sub-graphs inside each other are compared all the time, and several nodes of a graph apply the same
-/// one: looking inside would take a time that is exponential in their depth. A function keeps 128 bits of all that
-/// counts for equality, made of those of the functions it applies, and is compared by these.
+/// Two functions are equal when their graphs and derivatives are; the name is for people.
 #[derive(Clone, Debug)]
 pub struct Function {
     name: String,

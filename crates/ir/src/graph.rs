@@ -33,7 +33,7 @@ pub struct Node {
     pub layer: Layer,
 }
 
-/// A layer of the user's model, for pictures: a number among [`Graph::layers`], or none.
+/// A layer of the user's model, for pictures: told by [`Graph::layer_name`], or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Layer(Option<u32>);
 
