@@ -366,6 +366,7 @@ fn needed(asks: Asks) -> bool {
         | Asks::Smaller
         | Asks::Contracts
         | Asks::Constant
+        | Asks::Number
         | Asks::Moderate
         | Asks::Wide
         | Asks::Fixed

@@ -52,6 +52,8 @@ conditions! {
     Finite = "finite", 1;
     /// Every element is the same known number.
     Constant = "constant", 1;
+    /// One known number, without axes.
+    Number = "number", 1;
     /// The second is not negative and sums to one over the first.
     Simplex = "simplex", 2;
     /// The first, integers, are positions along the second, one axis.
@@ -113,6 +115,7 @@ impl Condition {
             Asks::Integer => fact(|f| f.integer),
             Asks::Finite => fact(|f| f.finite),
             Asks::Constant => fact(|f| f.constant.is_some()),
+            Asks::Number => fact(|f| f.constant.is_some() && f.axes.is_empty()),
             Asks::Simplex => {
                 let over = set(0);
                 tensor(1).is_some_and(|f| f.simplex.as_ref() == Some(&over))
