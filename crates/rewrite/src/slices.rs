@@ -8,6 +8,9 @@ use crate::moves::{Numbers, below, is_elementwise, padding, unite};
 use egg::Id;
 use eggrad_ir::{CompareOp, MoveOp, Op};
 
+/// Parts put together that are looked through.
+const MOST_PARTS: usize = 8;
+
 /// Elementwise ops between a slice and a pad that are looked through.
 const DEPTH: usize = 4;
 
@@ -102,15 +105,19 @@ pub(crate) fn cut(egraph: &mut Egraph, numbers: &mut Numbers) -> usize {
     new
 }
 
-/// Whether a class holds elementwise work on what was padded or put together.
+/// Whether a class holds elementwise work, at most `depth` deep, on what was padded or put together. Classes may
+/// hold themselves, so what is put together of many parts is looked through only so far.
 fn is_padded(egraph: &Egraph, id: Id, depth: usize) -> bool {
-    egraph[id].nodes.iter().any(|n| match n.head {
-        Head::Select => n.args[1..].iter().any(|&a| is_padded(egraph, a, 0)),
-        _ if is_elementwise(&n.head) => {
-            depth > 0 && n.args.iter().any(|&a| is_padded(egraph, a, depth - 1))
-        }
-        _ => padding(egraph, n).is_some(),
-    })
+    fn look(egraph: &Egraph, id: Id, depth: usize, parts: usize) -> bool {
+        egraph[id].nodes.iter().any(|n| match n.head {
+            Head::Select => parts > 0 && n.args[1..].iter().any(|&a| look(egraph, a, 0, parts - 1)),
+            _ if is_elementwise(&n.head) => {
+                depth > 0 && n.args.iter().any(|&a| look(egraph, a, depth - 1, parts))
+            }
+            _ => padding(egraph, n).is_some(),
+        })
+    }
+    look(egraph, id, depth, MOST_PARTS)
 }
 
 /// The part of a pad's operand that a slice takes, where it takes nothing of the fill.
