@@ -12,6 +12,7 @@
 
 mod apply;
 mod close;
+mod detail;
 mod dot;
 mod error;
 mod function;

@@ -5,97 +5,27 @@ mod common;
 use common::graphs::run;
 use eggrad_interp::Tensor;
 use eggrad_ir::{
-    At, Builder, CompareOp, DType, DotAxes, Function, MoveOp, NodeId, Op, ReduceOp, Scan, Shape,
-    StateKind, TensorData, TensorType, UnaryOp, Windows,
+    CompareOp, DType, DotAxes, MoveOp, NodeId, Op, ReduceOp, Shape, TensorData, TensorType,
+    UnaryOp, Windows,
 };
 use eggrad_jit::{Aligned, ArrayRef};
-use eggrad_testkit::Rng;
+use eggrad_testkit::{Case, cell, f32s, function, scan};
 use std::sync::Arc;
 
-struct Case {
-    b: Builder,
-    inputs: Vec<Tensor>,
-    states: Vec<Tensor>,
-    rng: Rng,
+/// Runs a case in every way.
+trait Runs {
+    /// Runs fused and not; what the fused plan gives.
+    fn run(self, results: &[NodeId]) -> Vec<Aligned>;
 }
 
-impl Case {
-    fn new() -> Case {
-        Case { b: Builder::new(), inputs: vec![], states: vec![], rng: Rng::new(3) }
-    }
-
-    fn values(&mut self, ty: &TensorType) -> Tensor {
-        let mut value = || match ty.dtype {
-            DType::Bool => f64::from(u8::from(self.rng.uniform(-1.0, 1.0) > 0.0)),
-            DType::F32 | DType::F64 => self.rng.uniform(-1.0, 1.0),
-            DType::I32 | DType::I64 | DType::U8 => self.rng.uniform(0.0, 200.0).trunc(),
-        };
-        let values: Vec<f64> = (0..ty.shape.elements()).map(|_| value()).collect();
-        Tensor::from_values(ty.clone(), &values)
-    }
-
-    fn input(&mut self, dtype: DType, shape: &[usize]) -> NodeId {
-        let ty = TensorType::new(dtype, shape.to_vec());
-        let tensor = self.values(&ty);
-        self.given(tensor)
-    }
-
-    fn given(&mut self, tensor: Tensor) -> NodeId {
-        let name = format!("x{}", self.inputs.len());
-        self.inputs.push(tensor);
-        let ty = self.inputs[self.inputs.len() - 1].ty.clone();
-        self.b.declare_input(&name, ty, None, At::Unknown)
-    }
-
-    fn state(&mut self, shape: &[usize]) -> NodeId {
-        let ty = TensorType::new(DType::F32, shape.to_vec());
-        let tensor = self.values(&ty);
-        self.states.push(tensor);
-        let name = format!("s{}", self.states.len());
-        self.b.declare_state(&name, StateKind::Param, ty, At::Unknown)
-    }
-
-    /// Runs fused and not; what the fused plan gives.
+impl Runs for Case {
     #[track_caller]
     fn run(mut self, results: &[NodeId]) -> Vec<Aligned> {
-        for (i, &result) in results.iter().enumerate() {
-            self.b.output(&format!("y{i}"), result);
-        }
+        self.outputs(results);
         let graph = self.b.build().expect("the case is well typed");
         run(&graph, &self.inputs, &self.states, false);
         run(&graph, &self.inputs, &self.states, true)
     }
-}
-
-fn f32s(dims: &[usize]) -> TensorType {
-    TensorType::new(DType::F32, dims.to_vec())
-}
-
-/// A function of inputs of the given types.
-fn function(
-    types: &[TensorType],
-    build: impl FnOnce(&mut Builder, &[NodeId]) -> Vec<NodeId>,
-) -> Arc<Function> {
-    let mut b = Builder::new();
-    let declare = |(i, ty): (usize, &TensorType)| {
-        b.declare_input(&format!("a{i}"), ty.clone(), None, At::Unknown)
-    };
-    let inputs: Vec<NodeId> = types.iter().enumerate().map(declare).collect();
-    for (i, result) in build(&mut b, &inputs).into_iter().enumerate() {
-        b.output(&format!("r{i}"), result);
-    }
-    Arc::new(Function::new("f", b.build().expect("well typed")).expect("a function"))
-}
-
-fn scan(
-    body: &Arc<Function>,
-    (carries, xs): (usize, usize),
-    (length, reverse): (usize, bool),
-    b: &mut Builder,
-    operands: &[NodeId],
-) -> Vec<NodeId> {
-    let scan = Scan { body: body.clone(), carries, xs, length, reverse };
-    b.application(&Op::Scan { scan, result: 0 }, operands)
 }
 
 /// Overlapping, tiling, with gaps, dilated; along the first, middle and last axes.
@@ -118,7 +48,7 @@ fn windows_and_folds() {
             dilation: dilation.to_vec(),
         };
         for &dtype in &DType::ALL {
-            let mut case = Case::new();
+            let mut case = Case::new(200);
             let x = case.input(dtype, shape);
             let view = case.b.node(Op::Move(MoveOp::Window(windows.clone())), &[x]);
             if dtype == DType::Bool {
@@ -144,7 +74,7 @@ fn windows_and_folds() {
 
 #[test]
 fn convolutions() {
-    let mut case = Case::new();
+    let mut case = Case::new(200);
     let (x, k) = (case.input(DType::F32, &[2, 9, 10, 3]), case.input(DType::F32, &[3, 2, 3, 8]));
     let windows =
         Windows { axes: vec![1, 2], size: vec![3, 2], stride: vec![2, 1], dilation: vec![1, 2] };
@@ -170,7 +100,7 @@ const KNOWN: [[u32; 6]; 3] = [
 #[test]
 fn random_keys_are_the_published_ones() {
     for [seed, low, step, high, first, second] in KNOWN {
-        let mut case = Case::new();
+        let mut case = Case::new(200);
         let one = TensorType::scalar(DType::I32);
         let [seed, step] = [seed, step]
             .map(|word| case.given(Tensor::from_values(one.clone(), &[f64::from(word as i32)])));
@@ -186,7 +116,7 @@ fn random_keys_are_the_published_ones() {
 fn random_numbers_are_the_same_everywhere() {
     for dtype in [DType::I32, DType::F32, DType::F64] {
         for shape in [vec![], vec![2], vec![7, 5, 3], vec![1000], vec![0]] {
-            let mut case = Case::new();
+            let mut case = Case::new(200);
             let key = TensorData {
                 dtype: DType::I32,
                 shape: Shape::from([2]),
@@ -208,7 +138,7 @@ fn random_numbers_are_the_same_everywhere() {
             assert_eq!(found, expected.outputs[0]);
         }
     }
-    let mut case = Case::new();
+    let mut case = Case::new(200);
     let zeros = TensorData { dtype: DType::I32, shape: Shape::from([2]), values: vec![0.0, 0.0] };
     let key = case.b.node(Op::Data(Arc::new(zeros)), &[]);
     let results = [DType::I32, DType::F32, DType::F64]
@@ -221,27 +151,12 @@ fn random_numbers_are_the_same_everywhere() {
     assert_eq!(found[2].as_f64(), Some(&[wide / (1u64 << 53) as f64][..]));
 }
 
-/// `h' = tanh(x w + h u)`; gives `h'`, stacked `h'`, and stacked `2 h`.
-fn cell(batch: usize, from: usize, to: usize) -> Arc<Function> {
-    let types = [f32s(&[batch, to]), f32s(&[batch, from]), f32s(&[from, to]), f32s(&[to, to])];
-    function(&types, |b, v| {
-        let (x, h) = (
-            b.dot(v[1], v[2], DotAxes::contract(1, 0)),
-            b.dot(v[0], v[3], DotAxes::contract(1, 0)),
-        );
-        let z = b.add(x, h);
-        let h = b.unary(UnaryOp::Tanh, z);
-        let twice = b.add(v[0], v[0]);
-        vec![h, h, twice]
-    })
-}
-
 #[test]
 fn recurrent_networks() {
     for length in [0, 1, 2, 7, 30] {
         for reverse in [false, true] {
             for some in [vec![0, 1, 2], vec![0], vec![1, 1], vec![2]] {
-                let mut case = Case::new();
+                let mut case = Case::new(200);
                 // Odd sizes: no slice of a sequence is aligned.
                 let h = case.input(DType::F32, &[3, 5]);
                 let xs = case.input(DType::F32, &[length, 3, 7]);
@@ -260,7 +175,7 @@ fn recurrent_networks() {
 #[test]
 fn carried_values_of_every_type() {
     for length in [1, 2, 5] {
-        let mut case = Case::new();
+        let mut case = Case::new(200);
         let types: Vec<TensorType> =
             DType::ALL.iter().map(|&dtype| TensorType::new(dtype, [3])).collect();
         let row = f32s(&[3]);
@@ -307,7 +222,7 @@ fn scans_in_scans() {
         let n = b.add(v[1], one);
         vec![s[0], n, r[1], n]
     });
-    let mut case = Case::new();
+    let mut case = Case::new(200);
     let operands = [
         case.input(DType::F32, &[4]),
         case.input(DType::I32, &[]),
@@ -338,7 +253,7 @@ fn branches() {
             vec![y, zero, t]
         });
         for count in [1, 3] {
-            let mut case = Case::new();
+            let mut case = Case::new(200);
             let bool = TensorType::scalar(DType::Bool);
             let choice = case.given(Tensor::from_values(bool, &[chosen]));
             let (p, q) = (case.input(DType::F32, &[4, 3]), case.input(DType::F32, &[3, 4]));
@@ -374,7 +289,7 @@ fn branches_and_random_numbers_in_scans() {
         let y = b.node(Op::Cond { then, otherwise, result: 0 }, &[small, v[0], key]);
         vec![y, small]
     });
-    let mut case = Case::new();
+    let mut case = Case::new(200);
     let (x, steps) = (case.input(DType::F32, &[9]), case.input(DType::I32, &[12]));
     let results = scan(&body, (1, 1), (12, false), &mut case.b, &[x, steps]);
     let found = case.run(&results);
@@ -385,7 +300,7 @@ fn branches_and_random_numbers_in_scans() {
 /// States that scans read and write, behind a guard.
 #[test]
 fn states_around_scans() {
-    let mut case = Case::new();
+    let mut case = Case::new(200);
     let (h, w, u) = (case.state(&[3, 4]), case.state(&[4, 4]), case.state(&[4, 4]));
     let xs = case.input(DType::F32, &[5, 3, 4]);
     let results = scan(&cell(3, 4, 4), (1, 1), (5, false), &mut case.b, &[h, xs, w, u]);

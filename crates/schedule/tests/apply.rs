@@ -5,114 +5,30 @@ mod common;
 use common::check;
 use eggrad_interp::Tensor;
 use eggrad_ir::{
-    At, Builder, CompareOp, DType, DotAxes, Function, MoveOp, NodeId, Op, ReduceOp, Scan, Shape,
-    StateKind, TensorType, UnaryOp, Windows,
+    At, Builder, CompareOp, DType, DotAxes, MoveOp, NodeId, Op, ReduceOp, Shape, TensorType,
+    UnaryOp, Windows,
 };
 use eggrad_schedule::{KernelKind, Plan, ScheduleConfig, Target, schedule, verify};
-use eggrad_testkit::Rng;
-use std::sync::Arc;
+use eggrad_testkit::{Case, cell, f32s, function, scan};
 
-struct Case {
-    b: Builder,
-    inputs: Vec<Tensor>,
-    states: Vec<Tensor>,
-    rng: Rng,
+/// Schedules a case.
+trait Checks {
+    /// The plan, which gives what the interpreter gives.
+    fn check(self) -> Plan;
 }
 
-impl Case {
-    fn new() -> Case {
-        Case { b: Builder::new(), inputs: vec![], states: vec![], rng: Rng::new(3) }
-    }
-
-    fn values(&mut self, ty: &TensorType) -> Tensor {
-        let mut value = || match ty.dtype {
-            DType::Bool => f64::from(u8::from(self.rng.uniform(-1.0, 1.0) > 0.0)),
-            DType::F32 | DType::F64 => self.rng.uniform(-1.0, 1.0),
-            DType::I32 | DType::I64 | DType::U8 => self.rng.uniform(0.0, 20.0).trunc(),
-        };
-        let values: Vec<f64> = (0..ty.shape.elements()).map(|_| value()).collect();
-        Tensor::from_values(ty.clone(), &values)
-    }
-
-    fn input(&mut self, dtype: DType, shape: &[usize]) -> NodeId {
-        let ty = TensorType::new(dtype, shape.to_vec());
-        let tensor = self.values(&ty);
-        self.inputs.push(tensor);
-        self.b.declare_input(&format!("x{}", self.inputs.len()), ty, None, At::Unknown)
-    }
-
-    fn state(&mut self, shape: &[usize]) -> NodeId {
-        let ty = TensorType::new(DType::F32, shape.to_vec());
-        let tensor = self.values(&ty);
-        self.states.push(tensor);
-        let name = format!("s{}", self.states.len());
-        self.b.declare_state(&name, StateKind::Param, ty, At::Unknown)
-    }
-
-    fn outputs(&mut self, results: &[NodeId]) {
-        for (i, &result) in results.iter().enumerate() {
-            self.b.output(&format!("y{i}"), result);
-        }
-    }
-
+impl Checks for Case {
     fn check(self) -> Plan {
         check(&self.b.build().expect("the case is well typed"), &self.inputs, &self.states)
     }
 }
 
-/// A function of inputs of the given types.
-fn function(
-    types: &[TensorType],
-    build: impl FnOnce(&mut Builder, &[NodeId]) -> Vec<NodeId>,
-) -> Arc<Function> {
-    let mut b = Builder::new();
-    let declare = |(i, ty): (usize, &TensorType)| {
-        b.declare_input(&format!("a{i}"), ty.clone(), None, At::Unknown)
-    };
-    let inputs: Vec<NodeId> = types.iter().enumerate().map(declare).collect();
-    for (i, result) in build(&mut b, &inputs).into_iter().enumerate() {
-        b.output(&format!("r{i}"), result);
-    }
-    Arc::new(Function::new("f", b.build().expect("well typed")).expect("a function"))
-}
-
-fn f32s(dims: &[usize]) -> TensorType {
-    TensorType::new(DType::F32, dims.to_vec())
-}
-
-fn scan(
-    body: Arc<Function>,
-    carries: usize,
-    xs: usize,
-    (length, reverse): (usize, bool),
-    b: &mut Builder,
-    operands: &[NodeId],
-) -> Vec<NodeId> {
-    let scan = Scan { body, carries, xs, length, reverse };
-    b.application(&Op::Scan { scan, result: 0 }, operands)
-}
-
-/// `h' = tanh(x w + h u)`; gives `h'`, stacked `h'`, and stacked `2 h`.
-fn cell(batch: usize, from: usize, to: usize) -> Arc<Function> {
-    let types = [f32s(&[batch, to]), f32s(&[batch, from]), f32s(&[from, to]), f32s(&[to, to])];
-    function(&types, |b, v| {
-        let (x, h) = (
-            b.dot(v[1], v[2], DotAxes::contract(1, 0)),
-            b.dot(v[0], v[3], DotAxes::contract(1, 0)),
-        );
-        let z = b.add(x, h);
-        let h = b.unary(UnaryOp::Tanh, z);
-        let twice = b.add(v[0], v[0]);
-        vec![h, h, twice]
-    })
-}
-
 fn recurrent(length: usize, reverse: bool) -> (Case, Vec<NodeId>) {
-    let mut case = Case::new();
+    let mut case = Case::new(20);
     let h = case.input(DType::F32, &[3, 5]);
     let xs = case.input(DType::F32, &[length, 3, 4]);
     let (w, u) = (case.input(DType::F32, &[4, 5]), case.input(DType::F32, &[5, 5]));
-    let results = scan(cell(3, 4, 5), 1, 1, (length, reverse), &mut case.b, &[h, xs, w, u]);
+    let results = scan(&cell(3, 4, 5), (1, 1), (length, reverse), &mut case.b, &[h, xs, w, u]);
     (case, results)
 }
 
@@ -140,7 +56,7 @@ fn recurrent_networks_of_any_length() {
 
 #[test]
 fn operands_that_are_computed_constant_or_repeated() {
-    let mut case = Case::new();
+    let mut case = Case::new(20);
     let x = case.input(DType::F32, &[6, 12]);
     let xs = case.b.reshape(x, Shape::from([6, 3, 4]));
     let xs = case.b.unary(UnaryOp::Exp, xs);
@@ -148,9 +64,9 @@ fn operands_that_are_computed_constant_or_repeated() {
     let h = case.b.spread(zero, Shape::from([3, 4]), vec![]);
     let w = case.input(DType::F32, &[4, 4]);
     let t = case.b.transpose(w, vec![1, 0]);
-    let first = scan(cell(3, 4, 4), 1, 1, (6, false), &mut case.b, &[h, xs, w, t]);
+    let first = scan(&cell(3, 4, 4), (1, 1), (6, false), &mut case.b, &[h, xs, w, t]);
     // The stacked results of one are read by the next, its result carried on, one weight given twice.
-    let second = scan(cell(3, 4, 4), 1, 1, (6, true), &mut case.b, &[first[0], first[1], t, t]);
+    let second = scan(&cell(3, 4, 4), (1, 1), (6, true), &mut case.b, &[first[0], first[1], t, t]);
     let r = case.b.reshape(second[0], Shape::from([12]));
     let y = case.b.unary(UnaryOp::Sigmoid, r);
     case.outputs(&[y, second[2], second[0]]);
@@ -164,7 +80,7 @@ fn operands_that_are_computed_constant_or_repeated() {
 #[test]
 fn values_that_a_step_hands_on_as_they_are() {
     for length in [1, 2, 5] {
-        let mut case = Case::new();
+        let mut case = Case::new(20);
         let i32s = |dims: &[usize]| TensorType::new(DType::I32, dims.to_vec());
         let bools = TensorType::new(DType::Bool, [3]);
         let types = [
@@ -191,7 +107,7 @@ fn values_that_a_step_hands_on_as_they_are() {
             case.input(DType::Bool, &[length, 3]),
             case.input(DType::F32, &[3]),
         ];
-        let results = scan(body, 4, 2, (length, length == 5), &mut case.b, &operands);
+        let results = scan(&body, (4, 2), (length, length == 5), &mut case.b, &operands);
         case.outputs(&results);
         case.check();
     }
@@ -222,17 +138,17 @@ fn scans_in_scans_and_branches_in_both() {
     });
     let outer = function(&[row.clone(), f32s(&[3]), row.clone()], |b, v| {
         let start = b.add(v[0], v[2]);
-        let r = scan(inner, 1, 1, (3, true), b, &[start, v[1]]);
+        let r = scan(&inner, (1, 1), (3, true), b, &[start, v[1]]);
         let y = b.unary(UnaryOp::Tanh, r[0]);
         vec![y, r[1]]
     });
-    let mut case = Case::new();
+    let mut case = Case::new(20);
     let (h, xs, c) = (
         case.input(DType::F32, &[4]),
         case.input(DType::F32, &[5, 3]),
         case.input(DType::F32, &[4]),
     );
-    let results = scan(outer, 1, 1, (5, false), &mut case.b, &[h, xs, c]);
+    let results = scan(&outer, (1, 1), (5, false), &mut case.b, &[h, xs, c]);
     case.outputs(&results);
     let plan = case.check();
     assert_eq!(plan.nested().len(), 4, "{plan}");
@@ -257,7 +173,7 @@ fn branches_take_either_way() {
             let t = b.transpose(v[0], vec![1, 0]);
             vec![y, zero, t]
         });
-        let mut case = Case::new();
+        let mut case = Case::new(20);
         let one = TensorType::scalar(DType::F32);
         case.inputs.push(Tensor::from_values(one.clone(), &[chosen]));
         let x = case.b.declare_input("x", one, None, At::Unknown);
@@ -285,10 +201,10 @@ fn branches_take_either_way() {
 /// States read and written around a scan, some as its own results.
 #[test]
 fn states_carried_by_scans() {
-    let mut case = Case::new();
+    let mut case = Case::new(20);
     let (h, w, u) = (case.state(&[3, 4]), case.state(&[4, 4]), case.state(&[4, 4]));
     let xs = case.input(DType::F32, &[5, 3, 4]);
-    let results = scan(cell(3, 4, 4), 1, 1, (5, false), &mut case.b, &[h, xs, w, u]);
+    let results = scan(&cell(3, 4, 4), (1, 1), (5, false), &mut case.b, &[h, xs, w, u]);
     let loss = case.b.reduce(ReduceOp::Sum, results[1], vec![0, 1, 2]);
     case.b.set_guard(Some(loss));
     case.b.write(h, results[0]);
@@ -296,7 +212,7 @@ fn states_carried_by_scans() {
     let next = case.b.dot(next, next, DotAxes::contract(0, 0));
     case.b.write(w, next);
     // After the guard: another scan of what was.
-    let again = scan(cell(3, 4, 4), 1, 1, (5, true), &mut case.b, &[h, xs, u, w]);
+    let again = scan(&cell(3, 4, 4), (1, 1), (5, true), &mut case.b, &[h, xs, u, w]);
     let square = case.b.dot(again[0], again[0], DotAxes::contract(0, 0));
     case.b.write(u, square);
     case.outputs(&[loss]);
@@ -317,11 +233,11 @@ fn windows_and_random_numbers_in_steps() {
         let k = b.node(Op::RandomKey { stream: 9 }, &[seed, v[1]]);
         vec![y, y, k]
     });
-    let mut case = Case::new();
+    let mut case = Case::new(20);
     let (x, steps) = (case.input(DType::F32, &[4, 5]), case.input(DType::I32, &[6]));
     let (seed, step) = (case.input(DType::I32, &[]), case.input(DType::I32, &[]));
     let key = case.b.node(Op::RandomKey { stream: 1 << 40 }, &[seed, step]);
-    let results = scan(body, 1, 1, (6, false), &mut case.b, &[x, steps, key]);
+    let results = scan(&body, (1, 1), (6, false), &mut case.b, &[x, steps, key]);
     case.outputs(&results);
     case.check();
 }
@@ -335,14 +251,14 @@ fn tensors_without_elements() {
         let y = b.unary(UnaryOp::Exp, v[0]);
         vec![y, s, v[2], v[1]]
     });
-    let mut case = Case::new();
+    let mut case = Case::new(20);
     let operands = [
         case.input(DType::F32, &[0, 3]),
         case.input(DType::F32, &[4, 2]),
         case.input(DType::F32, &[4, 0]),
         case.input(DType::F32, &[3]),
     ];
-    let results = scan(body, 1, 2, (4, false), &mut case.b, &operands);
+    let results = scan(&body, (1, 2), (4, false), &mut case.b, &operands);
     case.outputs(&results);
     case.check();
 }
@@ -362,7 +278,7 @@ fn huge_sizes() {
         let s = b.reduce(ReduceOp::Sum, y, vec![0, 1]);
         vec![y, s]
     });
-    let r = scan(body, 1, 0, (1 << 59, false), &mut b, &[big]);
+    let r = scan(&body, (1, 0), (1 << 59, false), &mut b, &[big]);
     b.output("y", r[1]);
     let plan = schedule(&b.build().expect("well typed"), &ScheduleConfig::default());
     let plan = plan.expect("scheduled");

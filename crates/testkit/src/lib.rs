@@ -3,6 +3,7 @@
 
 mod applied;
 mod arbitrary;
+mod case;
 mod close;
 mod golden;
 mod gradcheck;
@@ -13,6 +14,7 @@ mod rng;
 mod steps;
 
 pub use arbitrary::{Config, RandomGraph, random_graph};
+pub use case::{Case, cell, f32s, function, scan};
 pub use close::{assert_close, error, max_ulps, ulps_f32, ulps_f64};
 pub use golden::golden;
 pub use gradcheck::{GradCheck, directional, gradcheck};
