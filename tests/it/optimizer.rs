@@ -73,10 +73,14 @@ fn effort_grows_with_the_depth_of_a_perceptron() {
 
 #[test]
 fn effort_grows_with_the_depth_of_a_transformer() {
-    let [small, large] = [2, 16].map(|depth| effort(|g| transformer(g, depth)));
-    assert!(large.validation.is_some(), "the result is compared with the input");
-    // Rounds run out before it saturates; what was found is used.
-    assert!(large.e_nodes <= small.e_nodes * 10, "{} {}", small.e_nodes, large.e_nodes);
+    let [small, large, larger] = [2, 16, 32].map(|depth| effort(|g| transformer(g, depth)));
+    for report in [&small, &large, &larger] {
+        assert_eq!(report.stop, Stop::Saturated);
+        assert!(report.iterations <= 12, "{} iterations", report.iterations);
+        assert!(report.validation.is_some(), "the result is compared with the input");
+    }
+    let [few, many, most] = [small.e_nodes, large.e_nodes, larger.e_nodes];
+    assert!(many <= few * 8 && most <= many * 2, "{few}, {many} and {most} e-nodes");
 }
 
 #[test]

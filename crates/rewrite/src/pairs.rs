@@ -5,14 +5,16 @@
 //! meets it in the next round; likewise for factors of products.
 
 use crate::build::{constant, elementwise, expand_to, facts};
+use crate::condition::Condition;
 use crate::facts::{Data, Egraph};
+use crate::fit::has_function;
 use crate::language::{Head, Term};
 use crate::normal::{Form, Forms, Product, write, write_product};
 use crate::pattern::{Expr, commuted, left_side};
 use crate::rational::Rational;
-use crate::rules::Rule;
+use crate::rules::{Rule, RuleClass};
 use egg::{Id, Pattern, Searcher, Subst};
-use eggrad_ir::{BinaryOp, DType};
+use eggrad_ir::{BinaryOp, DType, UnaryOp};
 use std::collections::{HashMap, HashSet};
 
 /// What one operand of a pair has to be.
@@ -31,6 +33,41 @@ enum Side {
 struct Pair {
     op: BinaryOp,
     sides: [Side; 2],
+    conditions: Vec<Condition>,
+}
+
+impl Pair {
+    /// Whether two classes are what it asks for, with the same values for variables that both sides name, and its
+    /// conditions hold.
+    fn agrees(&self, egraph: &Egraph, a: Id, b: Id) -> bool {
+        let quick = |side: &Side, id: Id| match side {
+            Side::Any(_) => true,
+            Side::Number(value) => is_number(egraph, id, *value),
+            Side::Term(head, ..) => egraph[id].nodes.iter().any(|n| n.head == *head),
+        };
+        if !quick(&self.sides[0], a) || !quick(&self.sides[1], b) {
+            return false;
+        }
+        let left = matches(egraph, &self.sides[0], a);
+        let right = if left.is_empty() { vec![] } else { matches(egraph, &self.sides[1], b) };
+        left.iter().any(|l| {
+            right.iter().any(|r| {
+                consistent(egraph, l, r) && {
+                    let mut subst = Subst::with_capacity(l.len() + r.len());
+                    for &(var, id) in l.iter().chain(r) {
+                        subst.insert(var, id);
+                    }
+                    self.conditions.iter().all(|c| c.holds(egraph, &subst))
+                }
+            })
+        })
+    }
+}
+
+/// Whether a rule speaks of sums, products and signs alone, which the forms of its sides do not tell apart.
+fn holds_in_forms(rule: &Rule) -> bool {
+    let exact = matches!(rule.class, RuleClass::Exact | RuleClass::Finite);
+    exact && rule.conditions.is_empty() && !has_function(&rule.left) && !has_function(&rule.right)
 }
 
 /// Left sides of two operands, and what has been tried.
@@ -43,7 +80,8 @@ impl Pairs {
     /// Those of `rules`.
     pub(crate) fn of<'a>(rules: impl Iterator<Item = &'a Rule>) -> Pairs {
         let mut pairs: Vec<Pair> = vec![];
-        for expr in rules.flat_map(|r| commuted(&r.left)) {
+        let rules = rules.filter(|r| !holds_in_forms(r));
+        for (rule, expr) in rules.flat_map(|r| commuted(&r.left).into_iter().map(move |l| (r, l))) {
             let Expr::Term(Head::Binary(op), args) = &expr else { continue };
             if !matches!(op, BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul | BinaryOp::Div) {
                 continue;
@@ -51,7 +89,7 @@ impl Pairs {
             let sides = [side(&args[0]), side(&args[1])];
             let specific = sides.iter().filter(|s| matches!(s, Side::Term(..))).count();
             if specific > 0 {
-                pairs.push(Pair { op: *op, sides });
+                pairs.push(Pair { op: *op, sides, conditions: rule.conditions.clone() });
             }
         }
         Pairs { pairs, tried: HashSet::new() }
@@ -226,9 +264,8 @@ impl Pairs {
     /// Whether some left side matches `op` of two classes, and they have not been tried for class `id`.
     fn matches(&mut self, egraph: &Egraph, id: Id, op: BinaryOp, a: Id, b: Id) -> bool {
         let (a, b) = (egraph.find(a), egraph.find(b));
-        let fits = |x: Id, y: Id| {
-            self.pairs.iter().any(|pair| pair.op == op && agree(egraph, &pair.sides, x, y))
-        };
+        let fits =
+            |x: Id, y: Id| self.pairs.iter().any(|pair| pair.op == op && pair.agrees(egraph, x, y));
         fits(a, b) && self.tried.insert((id, op, a, b))
     }
 }
@@ -274,9 +311,7 @@ impl Rest {
                 }
                 match (nothing, minus) {
                     (true, false) => scaled,
-                    (true, true) => {
-                        elementwise(egraph, Head::Unary(eggrad_ir::UnaryOp::Neg), &[scaled])
-                    }
+                    (true, true) => elementwise(egraph, Head::Unary(UnaryOp::Neg), &[scaled]),
                     (false, _) => {
                         let rest = write(egraph, &rest, id);
                         let op = if minus { BinaryOp::Sub } else { BinaryOp::Add };
@@ -311,20 +346,6 @@ struct LeftSideParts {
 fn parts(expr: &Expr) -> LeftSideParts {
     let left = left_side(expr);
     LeftSideParts { pattern: left.pattern, numbers: left.numbers }
-}
-
-/// Whether two classes are what a pair asks for, with the same values for variables that both sides name.
-fn agree(egraph: &Egraph, sides: &[Side; 2], a: Id, b: Id) -> bool {
-    let quick = |side: &Side, id: Id| match side {
-        Side::Any(_) => true,
-        Side::Number(value) => is_number(egraph, id, *value),
-        Side::Term(head, ..) => egraph[id].nodes.iter().any(|n| n.head == *head),
-    };
-    if !quick(&sides[0], a) || !quick(&sides[1], b) {
-        return false;
-    }
-    let (left, right) = (matches(egraph, &sides[0], a), matches(egraph, &sides[1], b));
-    left.iter().any(|l| right.iter().any(|r| consistent(egraph, l, r)))
 }
 
 fn is_number(egraph: &Egraph, id: Id, value: Rational) -> bool {

@@ -39,6 +39,14 @@ pub(crate) fn variables(expr: &Expr) -> Vec<Var> {
     }
 }
 
+/// How many ops an expression has.
+pub(crate) fn ops(expr: &Expr) -> usize {
+    match expr {
+        Expr::Var(_) | Expr::Number(_) => 0,
+        Expr::Term(_, args) | Expr::Attribute(_, args) => 1 + args.iter().map(ops).sum::<usize>(),
+    }
+}
+
 pub(crate) fn has_attributes(expr: &Expr) -> bool {
     match expr {
         Expr::Var(_) | Expr::Number(_) => false,

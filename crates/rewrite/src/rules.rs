@@ -14,7 +14,7 @@ use crate::facts::{Data, Egraph};
 use crate::language::Kind;
 use crate::pattern::{
     Attribute, Expr, LeftSide, commuted, commuted_for, expression, has_attributes, has_dot,
-    left_side, variables,
+    left_side, ops, variables,
 };
 use crate::rational::Rational;
 use egg::{Id, Subst, Var};
@@ -223,6 +223,12 @@ impl Rule {
         let patterns = patterns.iter().map(left_side).collect();
         let (name, class, info) = (name.to_string(), info.class, info.clone());
         Ok(Rule { name, class, left, equal, right, conditions, patterns, info })
+    }
+
+    /// Whether it keeps the bits and its right side has no more ops than its left.
+    pub(crate) fn simplifies(&self) -> bool {
+        let exact = matches!(self.class, RuleClass::Exact | RuleClass::Finite);
+        exact && self.equal.is_none() && ops(&self.right) <= ops(&self.left)
     }
 
     /// Makes the two sides equal for one match; `None` when it does not apply, else whether that was new.

@@ -19,6 +19,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 /// Name under which folded linear layers are counted among the rules.
 const FOLDING: &str = "linear-folding";
 
+/// Ops that one is moved past before the rules look again.
+const MOVES: usize = 8;
+
 /// What saturation did.
 #[derive(Clone, Debug)]
 pub(crate) struct Saturation {
@@ -34,6 +37,8 @@ struct Sides<'a> {
     by_head: HashMap<&'a Head, Vec<usize>>,
     /// Levels of the deepest one below its root.
     depth: usize,
+    /// Of each left side, whether its rule is exact and makes nothing larger.
+    simplifies: Vec<bool>,
 }
 
 impl<'a> Sides<'a> {
@@ -62,7 +67,8 @@ impl<'a> Sides<'a> {
                 }
             }
         }
-        Sides { sides, by_head, depth }
+        let simplifies = sides.iter().map(|(i, _)| rules[*i].simplifies()).collect();
+        Sides { sides, by_head, depth, simplifies }
     }
 
     /// What matches in `classes`, by left side, then in the order of the classes: at most `limit` for each.
@@ -71,6 +77,7 @@ impl<'a> Sides<'a> {
         egraph: &Egraph,
         classes: &[Id],
         limit: usize,
+        simplify: bool,
     ) -> Vec<(usize, Id, egg::Subst)> {
         let mut left = vec![limit; self.sides.len()];
         let mut matches = vec![];
@@ -80,6 +87,7 @@ impl<'a> Sides<'a> {
             for node in &egraph[class].nodes {
                 here.extend(self.by_head.get(&node.head).into_iter().flatten());
             }
+            here.retain(|&side| !simplify || self.simplifies[side]);
             here.sort_unstable();
             here.dedup();
             for &side in &here {
@@ -100,8 +108,8 @@ impl<'a> Sides<'a> {
 }
 
 /// Classes of which a match may be new when those in `changed` have changed.
-fn affected(egraph: &Egraph, changed: Vec<Id>, depth: usize) -> Vec<Id> {
-    let mut level: BTreeSet<Id> = changed.into_iter().map(|id| egraph.find(id)).collect();
+fn affected(egraph: &Egraph, changed: &[Id], depth: usize) -> Vec<Id> {
+    let mut level: BTreeSet<Id> = changed.iter().map(|&id| egraph.find(id)).collect();
     let mut all = level.clone();
     for _ in 0..depth {
         let parents = level.iter().flat_map(|&id| egraph[id].parents());
@@ -135,26 +143,45 @@ pub(crate) fn saturate(
         }
         iterations += 1;
         let size = (egraph.total_size(), egraph.number_of_classes());
-        let matches = sides.search(egraph, &classes, limits.matches);
-        egraph.analysis.changed = Some(vec![]);
         let mut changed = false;
-        for (side, class, subst) in matches {
-            let (i, side) = sides.sides[side];
-            let rule = rules[i];
-            if rule.apply(egraph, class, &side.numbers, &subst) == Some(true) {
-                *counts.entry(rule.name.clone()).or_insert(0) += 1;
-                changed = true;
+        let mut near = vec![];
+        // What only takes away or moves a sign is followed to its end, or signs would climb one op in a round.
+        for simplify in std::iter::once(false).chain(std::iter::repeat(true)) {
+            let matches = sides.search(egraph, &classes, limits.matches, simplify);
+            egraph.analysis.changed = Some(vec![]);
+            let mut new = false;
+            for (side, class, subst) in matches {
+                let (i, side) = sides.sides[side];
+                let rule = rules[i];
+                if rule.apply(egraph, class, &side.numbers, &subst) == Some(true) {
+                    *counts.entry(rule.name.clone()).or_insert(0) += 1;
+                    new = true;
+                }
+                if egraph.total_size() > most {
+                    egraph.rebuild();
+                    break 'rounds Stop::Nodes { rule: rule.name.clone() };
+                }
             }
-            if egraph.total_size() > most {
-                egraph.rebuild();
-                break 'rounds Stop::Nodes { rule: rule.name.clone() };
+            egraph.rebuild();
+            let list = egraph.analysis.changed.take().unwrap_or_default();
+            classes = affected(egraph, &list, sides.depth);
+            near.extend(list);
+            changed |= new;
+            if !new {
+                break;
             }
         }
-        egraph.rebuild();
+        egraph.analysis.changed = Some(near);
         // Forms are dear: they are read when the rules have nothing to say.
-        if !changed && moves.extend(egraph) > 0 {
-            egraph.rebuild();
-            changed = true;
+        if !changed {
+            for _ in 0..MOVES {
+                let new = moves.extend(egraph);
+                egraph.rebuild();
+                changed |= new > 0;
+                if new == 0 || egraph.total_size() > most {
+                    break;
+                }
+            }
         }
         if !changed {
             let mut forms = Forms::of(egraph);
@@ -176,7 +203,7 @@ pub(crate) fn saturate(
             break Stop::Saturated;
         }
         let list = egraph.analysis.changed.take().unwrap_or_default();
-        classes = affected(egraph, list, sides.depth);
+        classes = affected(egraph, &list, sides.depth);
     };
     egraph.analysis.changed = None;
     Saturation { rules: counts, iterations, stop }
