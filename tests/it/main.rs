@@ -8,6 +8,8 @@ mod frozen;
 mod language;
 mod loss;
 mod mistakes;
+#[path = "../models/mod.rs"]
+mod models;
 mod optimizer;
 mod pipeline;
 mod run;
