@@ -10,6 +10,9 @@ mod models;
 
 const ROUNDS: usize = 5;
 
+/// Writes a train step of some depth.
+type Write = fn(&Graph, usize);
+
 /// The least times in milliseconds: writing the graph, then each stage of compiling it.
 fn times(write: impl Fn(&Graph)) -> Result<Vec<f64>, Box<dyn std::error::Error>> {
     let mut least = vec![f64::INFINITY; 5];
@@ -31,7 +34,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let given: Vec<usize> = std::env::args().filter_map(|a| a.parse().ok()).collect();
     let depths =
         |default: &[usize]| if given.is_empty() { default.to_vec() } else { given.clone() };
-    let models: [(&str, fn(&Graph, usize), Vec<usize>); 2] = [
+    let models: [(&str, Write, Vec<usize>); 2] = [
         ("perceptron", models::perceptron, depths(&[1, 3, 8, 32, 128])),
         ("transformer", models::transformer, depths(&[1, 4, 16])),
     ];
