@@ -9,6 +9,7 @@ use eggrad_ir::{At, Graph, StateDecl, StateKind, TypeError};
 use eggrad_jit::{ArrayMut, ArrayRef, Executable, RunError, SharedStates, States, Workspace};
 use eggrad_nn::{Built, Init};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A compiled graph; any number of threads may run it, each with a [`Session`] of its own.
 #[derive(Debug)]
@@ -127,6 +128,34 @@ impl Session {
         let version = self.version(store);
         let mut states = States { arrays: store.arrays_mut(), map: &self.places, version };
         let run = self.program.executable.run(&mut self.workspace, inputs, &mut states, outputs);
+        if !self.written.is_empty() && run.is_ok() {
+            store.changed(&self.written);
+        }
+        run.map_err(|error| self.explain(error, store, inputs, at))
+    }
+
+    /// As [`Session::run`]; adds what each kernel took to its place in `times`, in the order of
+    /// [`Executable::kernels`].
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    ///
+    /// # Panics
+    /// When there are fewer times than kernels.
+    #[track_caller]
+    pub fn run_timed(
+        &mut self,
+        store: &mut Store,
+        inputs: &[ArrayRef<'_>],
+        outputs: &mut [ArrayMut<'_>],
+        times: &mut [Duration],
+    ) -> Result<(), Error> {
+        let at = At::here();
+        self.check(store, at)?;
+        let version = self.version(store);
+        let mut states = States { arrays: store.arrays_mut(), map: &self.places, version };
+        let executable = &self.program.executable;
+        let run = executable.run_timed(&mut self.workspace, inputs, &mut states, outputs, times);
         if !self.written.is_empty() && run.is_ok() {
             store.changed(&self.written);
         }

@@ -10,6 +10,7 @@ use eggrad_ir::{DType, TensorType};
 use eggrad_schedule::{Kernel, Plan};
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Owner of machine code, also while it is being made.
 pub(crate) struct Machine {
@@ -161,7 +162,32 @@ impl Executable {
         let states = SharedStates { arrays, map, version: *version };
         self.check(workspace, inputs, states, outputs)?;
         // SAFETY: checked above; `run` was given all states mutably.
-        unsafe { self.execute(workspace, inputs, states, outputs) }
+        unsafe { self.execute(workspace, inputs, states, outputs, &mut None) }
+    }
+
+    /// As [`Executable::run`]; adds what each kernel of the plan took to its place in `times`. Reading the clock adds
+    /// some 50 ns to each.
+    ///
+    /// # Errors
+    /// As [`Executable::run`].
+    ///
+    /// # Panics
+    /// When there are fewer times than kernels.
+    pub fn run_timed(
+        &self,
+        workspace: &mut Workspace,
+        inputs: &[ArrayRef<'_>],
+        states: &mut States<'_>,
+        outputs: &mut [ArrayMut<'_>],
+        times: &mut [Duration],
+    ) -> Result<(), RunError> {
+        let kernels = self.programs.kernels();
+        assert!(times.len() >= kernels, "{} times for {kernels} kernels", times.len());
+        let States { arrays, map, version } = states;
+        let states = SharedStates { arrays, map, version: *version };
+        self.check(workspace, inputs, states, outputs)?;
+        // SAFETY: checked above; `run_timed` was given all states mutably.
+        unsafe { self.execute(workspace, inputs, states, outputs, &mut Some(times)) }
     }
 
     /// As [`Executable::run`], for plans that write no state: threads may share the store.
@@ -180,7 +206,7 @@ impl Executable {
         }
         self.check(workspace, inputs, states, outputs)?;
         // SAFETY: checked above; the plan writes no state.
-        unsafe { self.execute(workspace, inputs, states, outputs) }
+        unsafe { self.execute(workspace, inputs, states, outputs, &mut None) }
     }
 
     fn check(
@@ -236,6 +262,7 @@ impl Executable {
         inputs: &[ArrayRef<'_>],
         states: SharedStates<'_>,
         outputs: &mut [ArrayMut<'_>],
+        times: &mut Option<&mut [Duration]>,
     ) -> Result<(), RunError> {
         let inputs = inputs.iter().map(ArrayRef::ptr);
         let outputs = outputs.iter_mut().map(ArrayMut::ptr);
@@ -252,13 +279,13 @@ impl Executable {
             // SAFETY: the code is owned by `self`, which is borrowed; the arena belongs to the workspace, and the
             // constants to `self`; arrays have been checked, by the caller's promise, and so has the plan, by
             // `compile`.
-            unsafe { self.programs.run(table, first, before) };
+            unsafe { self.span(table, first, before, times) };
             workspace.version = version;
             // SAFETY: the address is that of a buffer of one float, see `check::check`.
             let value = self.programs.guarded(table).map(|at| unsafe { self.guarded(at) });
             if value.is_none_or(f64::is_finite) {
                 // SAFETY: as above.
-                unsafe { self.programs.run(table, before, kernels) };
+                unsafe { self.span(table, before, kernels, times) };
             }
             value
         };
@@ -268,6 +295,31 @@ impl Executable {
                 Err(RunError::NonFinite { name, value })
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Runs kernels `from..to`, one by one where they are timed.
+    ///
+    /// # Safety
+    /// As [`Programs::run`].
+    unsafe fn span(
+        &self,
+        table: &mut [*mut u8],
+        from: usize,
+        to: usize,
+        times: &mut Option<&mut [Duration]>,
+    ) {
+        match times {
+            // SAFETY: by the caller's promise.
+            None => unsafe { self.programs.run(table, from, to) },
+            Some(times) => {
+                for (i, time) in times.iter_mut().enumerate().take(to).skip(from) {
+                    let start = Instant::now();
+                    // SAFETY: by the caller's promise.
+                    unsafe { self.programs.run(table, i, i + 1) };
+                    *time += start.elapsed();
+                }
+            }
         }
     }
 
