@@ -1,6 +1,6 @@
 //! Whole workloads, W1 to W10: `cargo bench --bench workloads`, or some: `-- W2 W5`.
 //!
-//! One line of JSON for each figure. `value` is the least of many rounds on one thread, `median` the middle one, in
+//! One line of JSON for each figure. `value` is the least of many rounds, `median` the middle one, in
 //! microseconds, nanoseconds per element or seconds. Train steps read the batch from the caller's array and write the
 //! loss back; the loss must fall first. A first step is measured in a process of its own.
 
@@ -21,7 +21,7 @@ type Failure = Box<dyn std::error::Error>;
 struct Arguments {
     /// W1 to W10; all of them if none is named.
     workloads: Vec<String>,
-    /// Threads; what is measured runs on one.
+    /// Threads that share a run.
     #[arg(long, default_value_t = 1)]
     threads: usize,
     /// Prints what each kernel takes, and its share, before each figure.
@@ -85,10 +85,11 @@ struct Running {
 }
 
 impl Running {
-    fn new(write: impl Fn(&Graph), inputs: Vec<Array>) -> Result<Running, Failure> {
+    fn new(write: impl Fn(&Graph), inputs: Vec<Array>, threads: usize) -> Result<Running, Failure> {
         let graph = Graph::new();
         write(&graph);
-        let program = Arc::new(Program::compile(&graph, &Options::default())?);
+        let program =
+            Arc::new(Program::compile(&graph, &Options { threads, ..Options::default() })?);
         let mut store = Store::new(0);
         let session = Session::new(&program, &mut store)?;
         let slots = &program.executable().plan().outputs;
@@ -190,7 +191,7 @@ impl Report<'_> {
             g.output("loss", loss);
             optimize(loss);
         };
-        let mut running = Running::new(write, inputs)?;
+        let mut running = Running::new(write, inputs, self.threads)?;
         running.run()?;
         let first = running.outputs[0][0];
         for _ in 0..20 {
@@ -222,7 +223,7 @@ impl Report<'_> {
             write(g);
             g.freeze();
         };
-        self.measure(metric, &mut Running::new(frozen, inputs)?, 1.0, "us")
+        self.measure(metric, &mut Running::new(frozen, inputs, self.threads)?, 1.0, "us")
     }
 
     /// Formulas; `check` is given inputs and outputs.
@@ -235,7 +236,7 @@ impl Report<'_> {
         inputs: Vec<Array>,
         check: impl Fn(&[Array], &[Vec<f32>]) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let mut running = Running::new(write, inputs)?;
+        let mut running = Running::new(write, inputs, self.threads)?;
         running.run()?;
         check(&running.inputs, &running.outputs)?;
         let scale = if unit == "us" { 1.0 } else { 1e3 / per as f64 };
@@ -436,7 +437,7 @@ fn first_step(workload: &str, start: Instant) -> Result<(), Failure> {
         g.output("loss", loss);
         Adam::new(1e-3).minimize(loss);
     };
-    Running::new(write, inputs)?.run()?;
+    Running::new(write, inputs, 1)?.run()?;
     println!("{}", start.elapsed().as_secs_f64());
     Ok(())
 }
@@ -448,14 +449,11 @@ fn main() -> Result<(), Failure> {
         true => (1..=10).map(|i| format!("W{i}")).collect(),
         false => arguments.workloads,
     };
-    if arguments.threads != 1 {
-        return Err("train steps run on one thread so far".into());
-    }
     for workload in &names {
         if arguments.first_step {
             first_step(workload, start)?;
         } else {
-            measure(&Report { workload, kernels: arguments.kernels, threads: 1 })?;
+            measure(&Report { workload, kernels: arguments.kernels, threads: arguments.threads })?;
         }
     }
     Ok(())

@@ -13,5 +13,6 @@ mod models;
 mod optimizer;
 mod pipeline;
 mod run;
+mod threads;
 mod tidy;
 mod train;

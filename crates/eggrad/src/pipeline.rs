@@ -18,13 +18,15 @@ pub struct Options {
     pub rewrite: bool,
     /// What rewriting may change.
     pub semantics: Semantics,
+    /// Threads that share the loops of large kernels in a run; the bits are the same for any number.
+    pub threads: usize,
     /// Folder for a picture (`.dot`) and a text (`.txt`) of the graph after each stage.
     pub dump: Option<PathBuf>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { rewrite: true, semantics: Semantics::Real, dump: None }
+        Options { rewrite: true, semantics: Semantics::Real, threads: 1, dump: None }
     }
 }
 
@@ -42,7 +44,8 @@ pub fn compile(written: &Graph, options: &Options) -> Result<(Executable, Graph,
     let optimised = optimise(differentiated, options, &mut stages)?;
     let plan = stages.timed("schedule", || schedule(&optimised, &ScheduleConfig::default()))?;
     stages.show("schedule", &optimised, &clusters(&optimised, &plan), &plan.to_string())?;
-    let executable = stages.timed("codegen", || jit::compile(&plan, &JitConfig::default()))?;
+    let config = JitConfig { run_threads: options.threads.max(1), ..JitConfig::default() };
+    let executable = stages.timed("codegen", || jit::compile(&plan, &config))?;
 
     let mut report = stages.report;
     report.nodes_after = optimised.computing_nodes();

@@ -38,11 +38,14 @@ pub struct JitConfig {
     pub listing: bool,
     /// Threads that make code, at least one; the code is the same for any number.
     pub threads: usize,
+    /// Threads that share the loops of large kernels in a run, at least one, but no more than there are cores; the
+    /// bits are the same for any number.
+    pub run_threads: usize,
 }
 
 impl Default for JitConfig {
-    /// This processor's instructions; verified in debug builds; no listing; as many threads as there are cores, but
-    /// no more than 8.
+    /// This processor's instructions; verified in debug builds; no listing; code is made on as many threads as there
+    /// are cores, but no more than 8, and runs on one.
     fn default() -> JitConfig {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         JitConfig {
@@ -50,6 +53,7 @@ impl Default for JitConfig {
             isa: Isa::Host,
             listing: false,
             threads: cores.min(8),
+            run_threads: 1,
         }
     }
 }
@@ -139,7 +143,14 @@ pub fn compile(plan: &Plan, config: &JitConfig) -> Result<Executable, JitError> 
         programs.push(plan, &mut parts);
     }
     report.time = started.elapsed();
-    Ok(Executable::new(plan.clone(), machine, programs, constants.finish(), report))
+    Ok(Executable::new(
+        plan.clone(),
+        machine,
+        programs,
+        constants.finish(),
+        report,
+        config.run_threads,
+    ))
 }
 
 /// Constants of the plan and of its functions, one behind the other.

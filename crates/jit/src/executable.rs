@@ -51,6 +51,8 @@ pub struct Executable {
     programs: Programs,
     constants: Bytes,
     report: CompileReport,
+    /// Threads that share a run.
+    threads: usize,
     /// Shared with workspaces, to tell whose they are.
     identity: Arc<()>,
     /// Keeps the code alive.
@@ -106,10 +108,11 @@ impl Executable {
         programs: Programs,
         constants: Bytes,
         report: CompileReport,
+        threads: usize,
     ) -> Executable {
         let identity = Arc::new(());
         let _machine = machine;
-        Executable { plan, programs, constants, report, identity, _machine }
+        Executable { plan, programs, constants, report, threads, identity, _machine }
     }
 
     /// The plan that was compiled.
@@ -311,12 +314,12 @@ impl Executable {
     ) {
         match times {
             // SAFETY: by the caller's promise.
-            None => unsafe { self.programs.run(table, from, to) },
+            None => unsafe { self.programs.run(table, from, to, self.threads) },
             Some(times) => {
                 for (i, time) in times.iter_mut().enumerate().take(to).skip(from) {
                     let start = Instant::now();
                     // SAFETY: by the caller's promise.
-                    unsafe { self.programs.run(table, i, i + 1) };
+                    unsafe { self.programs.run(table, i, i + 1, self.threads) };
                     *time += start.elapsed();
                 }
             }

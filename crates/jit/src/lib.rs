@@ -15,6 +15,7 @@ mod emit;
 mod error;
 mod executable;
 mod flush;
+mod pool;
 mod program;
 
 pub use array::{Aligned, ArrayMut, ArrayRef, Element};

@@ -5,7 +5,8 @@
 //! inputs, outputs and arena, copies them to the arguments that name them, and runs its kernels. A plan is never run
 //! inside itself, so that one part for each is enough and nothing is allocated.
 
-use eggrad_schedule::{Kernel, KernelKind, LoopKernel, Place, Plan, Target};
+use crate::pool::pool;
+use eggrad_schedule::{Kernel, KernelKind, LoopKernel, Phase, Place, Plan, Target};
 
 /// A kernel: its slice of the argument table, and the range of its outermost loop to run.
 pub(crate) type KernelFn = unsafe extern "C" fn(args: *const *mut u8, begin: i64, end: i64);
@@ -18,6 +19,8 @@ pub(crate) struct Call {
     pub(crate) args: usize,
     /// Positions of its outermost loop.
     pub(crate) end: i64,
+    /// Whether it is worth the while of several threads, and the positions that should stay together then.
+    split: Option<usize>,
 }
 
 /// One kernel.
@@ -141,7 +144,8 @@ impl Programs {
                     let (code, table) = (parts.function)(kernel);
                     program.constants.push((self.size, table));
                     self.size += 1;
-                    Entry::Call(Call { code, args, end: outermost(&kernel.kind) as i64 })
+                    let end = outermost(&kernel.kind);
+                    Entry::Call(Call { code, args, end: end as i64, split: split(kernel, end) })
                 }
                 KernelKind::Loop(k) => {
                     Entry::Loop(LoopEntry::new(k, args, (parts.program)(&k.body)))
@@ -217,33 +221,29 @@ impl Programs {
     /// [`Programs::set`] has given it addresses; for the time of the call inputs, constants and states that are not
     /// written are borrowed, everything else mutably and by nobody else; they have the lengths and types of the plan;
     /// and `check::check` has found that no kernel leaves them.
-    pub(crate) unsafe fn run(&self, table: &mut [*mut u8], from: usize, to: usize) {
+    pub(crate) unsafe fn run(&self, table: &mut [*mut u8], from: usize, to: usize, threads: usize) {
         // SAFETY: the caller's.
-        unsafe { self.entries(&self.main().entries[from..to], table) }
+        unsafe { self.entries(&self.main().entries[from..to], table, threads) }
     }
 
     /// # Safety
     /// As for [`Programs::run`], of the plan that the entries belong to, whose addresses are set.
-    unsafe fn entries(&self, entries: &[Entry], table: &mut [*mut u8]) {
+    unsafe fn entries(&self, entries: &[Entry], table: &mut [*mut u8], threads: usize) {
         for entry in entries {
             match entry {
-                Entry::Call(call) => {
-                    let args = table[call.args..].as_ptr();
-                    // SAFETY: `code` was compiled with this signature. It reads its arguments from `args` on, and
-                    // touches memory as the caller has promised.
-                    unsafe { (call.code)(args, 0, call.end) };
-                }
                 // SAFETY: the caller's.
-                Entry::Loop(entry) => unsafe { self.repeat(entry, table) },
+                Entry::Call(call) => unsafe { call.run(&table[call.args..], threads) },
                 // SAFETY: the caller's.
-                Entry::Branch(entry) => unsafe { self.branch(entry, table) },
+                Entry::Loop(entry) => unsafe { self.repeat(entry, table, threads) },
+                // SAFETY: the caller's.
+                Entry::Branch(entry) => unsafe { self.branch(entry, table, threads) },
             }
         }
     }
 
     /// # Safety
     /// As for [`Programs::run`], of the plan that the entry belongs to, whose addresses are set.
-    unsafe fn repeat(&self, entry: &LoopEntry, table: &mut [*mut u8]) {
+    unsafe fn repeat(&self, entry: &LoopEntry, table: &mut [*mut u8], threads: usize) {
         let program = &self.list[entry.program];
         let scratch = entry.scratch.map_or(std::ptr::null_mut(), |at| table[at]);
         let (inputs, outputs) = (program.slots, program.slots + program.inputs);
@@ -275,13 +275,13 @@ impl Programs {
             // SAFETY: `check::check` has found that the nested plan's inputs and outputs at every position lie inside
             // the arguments of the kernel, and its arena inside the scratch; so these addresses are as the caller has
             // promised for those arguments.
-            unsafe { self.entries(&program.entries, table) };
+            unsafe { self.entries(&program.entries, table, threads) };
         }
     }
 
     /// # Safety
     /// As for [`Programs::run`], of the plan that the entry belongs to, whose addresses are set.
-    unsafe fn branch(&self, entry: &BranchEntry, table: &mut [*mut u8]) {
+    unsafe fn branch(&self, entry: &BranchEntry, table: &mut [*mut u8], threads: usize) {
         // SAFETY: `check::check` has found one bool there, which takes a byte.
         let chosen = unsafe { *table[entry.choice] } != 0;
         let program = &self.list[if chosen { entry.then } else { entry.otherwise }];
@@ -295,7 +295,42 @@ impl Programs {
         }
         program.copy(table);
         // SAFETY: as in `repeat`.
-        unsafe { self.entries(&program.entries, table) };
+        unsafe { self.entries(&program.entries, table, threads) };
+    }
+}
+
+impl Call {
+    /// Runs the kernel on up to so many threads.
+    ///
+    /// # Safety
+    /// The function is alive, `args` begins with its arguments, and their memory is as promised to [`Programs::run`].
+    unsafe fn run(&self, args: &[*mut u8], threads: usize) {
+        match self.split {
+            Some(unit) if threads > 1 => {
+                let args = Arguments(args.as_ptr());
+                let part = |begin: usize, end: usize| {
+                    // SAFETY: as below; parts of the outermost loop of a kernel that may be split write different
+                    // memory and read none that another part writes.
+                    unsafe { (self.code)(args.get(), begin as i64, end as i64) }
+                };
+                pool().split(threads, self.end as usize, unit, &part);
+            }
+            // SAFETY: `code` was compiled with this signature. It reads its arguments from `args` on, and touches
+            // memory as the caller has promised.
+            _ => unsafe { (self.code)(args.as_ptr(), 0, self.end) },
+        }
+    }
+}
+
+/// Arguments of a kernel that several threads run.
+struct Arguments(*const *mut u8);
+
+// SAFETY: threads read the addresses, which nobody changes meanwhile; what lies there is the kernel's promise.
+unsafe impl Sync for Arguments {}
+
+impl Arguments {
+    fn get(&self) -> *const *mut u8 {
+        self.0
     }
 }
 
@@ -367,6 +402,48 @@ impl LoopEntry {
             constants: constants.iter().map(|a| args + a).collect(),
             stacked: stacked.iter().enumerate().map(stack).collect(),
         }
+    }
+}
+
+/// Nanoseconds of work from which a kernel is split between threads; waking them takes some microseconds.
+const SPLIT_NS: f64 = 10_000.0;
+
+/// Rows of a product that stay together: whole tiles of most sizes.
+const PRODUCT_ROWS: usize = 24;
+
+/// Whether a kernel with a loop of `positions` is split, and how many of them stay together.
+fn split(kernel: &Kernel, positions: usize) -> Option<usize> {
+    let unit = match &kernel.kind {
+        KernelKind::Product(k) if k.batch.is_empty() => PRODUCT_ROWS,
+        KernelKind::Product(_) | KernelKind::Row(_) | KernelKind::Column(_) => 1,
+        KernelKind::Loop(_) | KernelKind::Branch(_) => return None,
+    };
+    let pays = kernel.splittable && positions > unit && work_ns(&kernel.kind) > SPLIT_NS;
+    pays.then_some(unit)
+}
+
+/// About what a kernel takes on one thread.
+fn work_ns(kind: &KernelKind) -> f64 {
+    const INST_NS: f64 = 0.05;
+    const MULTIPLY_ADD_NS: f64 = 0.03;
+    let product = |sizes: &[usize]| sizes.iter().map(|&s| s as f64).product::<f64>();
+    match kind {
+        KernelKind::Row(k) => {
+            let insts = |phase: &Phase| match phase {
+                Phase::Pass { body, .. } => body.insts().len() as f64 * k.row as f64,
+                Phase::Scalar { body, .. } => body.insts().len() as f64,
+            };
+            product(&k.outer) * k.phases.iter().map(insts).sum::<f64>() * INST_NS
+        }
+        KernelKind::Column(k) => {
+            let positions = product(&k.outer) * product(&k.reduced) * k.row as f64;
+            positions * k.body.insts().len() as f64 * INST_NS
+        }
+        KernelKind::Product(k) => {
+            let results = product(&k.batch) * (k.m * k.n) as f64;
+            results * k.k as f64 * MULTIPLY_ADD_NS
+        }
+        KernelKind::Loop(_) | KernelKind::Branch(_) => 0.0,
     }
 }
 
