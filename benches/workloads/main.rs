@@ -198,7 +198,7 @@ impl Report<'_> {
             running.run()?;
         }
         let loss = running.outputs[0][0];
-        if !(loss < first) {
+        if loss.partial_cmp(&first) != Some(std::cmp::Ordering::Less) {
             return Err(format!("{}: the loss went from {first} to {loss}", self.workload).into());
         }
         self.measure(metric, &mut running, 1.0, "us")
@@ -265,7 +265,8 @@ fn close(name: &str, got: &[f32], expected: impl Iterator<Item = f64>) -> Result
     let expected: Vec<f64> = expected.collect();
     let scale = expected.iter().fold(0.0f64, |a, b| a.max(b.abs()));
     let wrong = |(i, (g, e)): (usize, (&f32, &f64))| {
-        let bad = !((f64::from(*g) - e).abs() <= 1e-5 * scale);
+        let far = (f64::from(*g) - e).abs();
+        let bad = far.is_nan() || far > 1e-5 * scale;
         bad.then(|| format!("{name}: element {i} is {g} instead of {e}"))
     };
     match got.iter().zip(&expected).enumerate().find_map(wrong) {
