@@ -22,17 +22,16 @@ type Task<'a> = &'a (dyn Fn(usize, usize) + Sync);
 
 /// What caller and workers share.
 ///
-/// Note [Claims]. `claim` holds the number of the loop in its upper half and the next chunk in its lower. A worker
-/// reads what the loop is, then claims a chunk by exchanging `claim`; that fails when the loop is over or another one
-/// has begun. The caller begins another one only after every claimed chunk is done. So what a worker has read belongs
-/// to the chunk it has claimed, and the task is alive until that chunk is done.
+/// Note [Claims]. `claim` holds the number of the loop in its upper half and in its lower how many chunks nobody has
+/// claimed. A worker that sees some reads what the loop is, then claims the last of them by exchanging `claim`; that
+/// fails when another one has begun. The caller changes what the loop is only after every chunk is done. So what a
+/// worker has read belongs to the chunk it has claimed, and the task is alive until that chunk is done.
 struct Shared {
     claim: AtomicU64,
     task: AtomicPtr<()>,
-    /// Positions of the loop, of a chunk, and chunks.
+    /// Positions of the loop, and of a chunk.
     positions: AtomicUsize,
     chunk: AtomicUsize,
-    chunks: AtomicUsize,
     /// Workers that may take part.
     helpers: AtomicUsize,
     done: AtomicUsize,
@@ -60,7 +59,6 @@ impl Pool {
             task: AtomicPtr::new(std::ptr::null_mut()),
             positions: AtomicUsize::new(0),
             chunk: AtomicUsize::new(1),
-            chunks: AtomicUsize::new(0),
             helpers: AtomicUsize::new(0),
             done: AtomicUsize::new(0),
             panicked: AtomicBool::new(false),
@@ -99,12 +97,11 @@ impl Pool {
         shared.task.store((&raw const task).cast_mut().cast(), Ordering::Relaxed);
         shared.positions.store(positions, Ordering::Relaxed);
         shared.chunk.store(chunk, Ordering::Relaxed);
-        shared.chunks.store(chunks, Ordering::Relaxed);
         shared.helpers.store(helpers, Ordering::Relaxed);
         shared.done.store(0, Ordering::Relaxed);
         // Release: whoever sees the number sees what was stored above. It goes round after 2^32 loops, when no worker
         // can still hold the same one.
-        shared.claim.store(number << 32, Ordering::SeqCst);
+        shared.claim.store(number << 32 | chunks as u64, Ordering::SeqCst);
         for (thread, sleeping) in &self.workers[..helpers] {
             if sleeping.swap(false, Ordering::SeqCst) {
                 thread.unpark();
@@ -136,19 +133,19 @@ impl Shared {
             let task = self.task.load(Ordering::Relaxed);
             let positions = self.positions.load(Ordering::Relaxed);
             let chunk = self.chunk.load(Ordering::Relaxed);
-            let index = (claim & u64::from(u32::MAX)) as usize;
-            if claim >> 32 != number || index >= self.chunks.load(Ordering::Relaxed) {
+            let left = unclaimed(claim);
+            if claim >> 32 != number || left == 0 {
                 return helped;
             }
             let next =
-                self.claim.compare_exchange(claim, claim + 1, Ordering::AcqRel, Ordering::Relaxed);
+                self.claim.compare_exchange(claim, claim - 1, Ordering::AcqRel, Ordering::Relaxed);
             if next.is_err() {
                 continue;
             }
             // SAFETY: the chunk is claimed and not done, so the caller of `split` still waits, and its task, to which
             // this points, is alive; see Note [Claims].
             let task = unsafe { *task.cast_const().cast::<Task<'_>>() };
-            let begin = index * chunk;
+            let begin = (left - 1) * chunk;
             let end = positions.min(begin + chunk);
             if catch_unwind(AssertUnwindSafe(|| task(begin, end))).is_err() {
                 self.panicked.store(true, Ordering::Relaxed);
@@ -163,9 +160,7 @@ impl Shared {
         let mut idle = Instant::now();
         loop {
             let claim = self.claim.load(Ordering::Acquire);
-            let waiting =
-                (claim & u64::from(u32::MAX)) < self.chunks.load(Ordering::Relaxed) as u64;
-            if waiting && number < self.helpers.load(Ordering::Relaxed) {
+            if unclaimed(claim) > 0 && number < self.helpers.load(Ordering::Relaxed) {
                 let _flush = FlushToZero::set();
                 if self.help(claim >> 32) {
                     idle = Instant::now();
@@ -186,6 +181,11 @@ impl Shared {
             idle = Instant::now();
         }
     }
+}
+
+/// Chunks that nobody has claimed.
+fn unclaimed(claim: u64) -> usize {
+    (claim & u64::from(u32::MAX)) as usize
 }
 
 #[cfg(test)]
