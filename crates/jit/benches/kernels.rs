@@ -165,7 +165,7 @@ fn product(
         batch: vec![],
         m,
         n,
-        k,
+        k: vec![k],
         a: access(0, &[a.0, 0, a.1]),
         b: access(1, &[0, b.1, b.0]),
         accesses: vec![access(2, &[0, 1, 0]), access(3, &[n, 1, 0])],

@@ -165,7 +165,9 @@ fn check_kernel(plan: &Plan, kernel: &Kernel) -> Result<(), String> {
         }
         KernelKind::Product(k) => {
             let operands = [k.a.clone(), k.b.clone()];
-            let at = Loops::new(plan, kernel, &operands, &k.batch, &[k.m, k.n, k.k]);
+            ensure!(!k.k.is_empty(), "sums without a loop");
+            let dims = [&[k.m, k.n], k.k.as_slice()].concat();
+            let at = Loops::new(plan, kernel, &operands, &k.batch, &dims);
             at.check_accesses()?;
             at.check_reach(0, 0)?;
             at.check_reach(1, 0)?;
@@ -176,7 +178,8 @@ fn check_kernel(plan: &Plan, kernel: &Kernel) -> Result<(), String> {
             );
             let lane = lane_of(k.a.dtype);
             ensure!(lane != Lane::Mask && lane == lane_of(k.b.dtype), "operands of unfit types");
-            let at = Loops::new(plan, kernel, &k.accesses, &k.batch, &[k.m, k.n, 1]);
+            let once = [vec![k.m, k.n], vec![1; k.k.len()]].concat();
+            let at = Loops::new(plan, kernel, &k.accesses, &k.batch, &once);
             at.check_accesses()?;
             at.check_body(&k.epilogue, &[lane], &k.stores)?;
         }

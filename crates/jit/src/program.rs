@@ -441,7 +441,7 @@ fn work_ns(kind: &KernelKind) -> f64 {
         }
         KernelKind::Product(k) => {
             let results = product(&k.batch) * (k.m * k.n) as f64;
-            results * k.k as f64 * MULTIPLY_ADD_NS
+            results * product(&k.k) * MULTIPLY_ADD_NS
         }
         KernelKind::Loop(_) | KernelKind::Branch(_) => 0.0,
     }

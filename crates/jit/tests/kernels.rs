@@ -456,7 +456,7 @@ fn product(
         }
     };
     stores.push(store(1, value));
-    let batch = batch.to_vec();
+    let (batch, k) = (batch.to_vec(), vec![k]);
     (KernelKind::Product(ProductKernel { batch, m, n, k, a, b, accesses, epilogue, stores }), args)
 }
 
@@ -491,6 +491,42 @@ fn products() {
                         let (kind, args) = product(&[], (m, n, k), dtype, (la, lb), end);
                         check(&format!("{m} {n} {k} {la:?} {lb:?} {dtype:?} {end:?}"), kind, &args);
                     }
+                }
+            }
+        }
+    }
+}
+
+/// Windows are read where they lie, with a loop of the sum for each of their axes.
+#[test]
+fn sums_in_several_loops() {
+    for loops in [vec![3, 5], vec![2, 1, 9], vec![4, 8], vec![5, 0], vec![0, 3], vec![2, 3, 4, 2]] {
+        let k: usize = loops.iter().product();
+        for ((m, n), overlap) in [(1, 7), (6, 9), (9, 16), (13, 33)].into_iter().zip([1, 2, 3, 4]) {
+            for end in [Epilogue::None, Epilogue::Bias, Epilogue::Heavy] {
+                for layout in [Layout::Plain, Layout::Transposed] {
+                    let sizes = (m, n, k.max(1));
+                    let (kind, args) =
+                        product(&[2], sizes, DType::F32, (layout, Layout::Plain), end);
+                    let KernelKind::Product(mut kernel) = kind else { panic!("a product") };
+                    let steps = eggrad_ir::Shape::from(loops.clone()).strides();
+                    let along = |step: usize, by: &dyn Fn(usize) -> usize| -> Vec<usize> {
+                        steps.iter().map(|&s| step * by(s)).collect()
+                    };
+                    // The left operand's windows overlap.
+                    let step = kernel.a.strides.pop().unwrap();
+                    kernel.a.strides.extend(along(step, &|s| s.div_ceil(overlap)));
+                    let step = kernel.b.strides.pop().unwrap();
+                    kernel.b.strides.extend(along(step, &|s| s));
+                    for access in &mut kernel.accesses {
+                        access.strides.resize(3 + loops.len(), 0);
+                    }
+                    kernel.k = loops.clone();
+                    check(
+                        &format!("{m} {n} {loops:?} {end:?} {layout:?}"),
+                        KernelKind::Product(kernel),
+                        &args,
+                    );
                 }
             }
         }

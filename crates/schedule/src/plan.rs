@@ -176,7 +176,7 @@ pub struct ColumnKernel {
 }
 
 /// Matrix product with an epilogue: for each position of `batch`, `m` and `n`, an accumulator starts at 0 and takes
-/// `acc = fma(a, b, acc)` (floats; integers multiply and add) for the positions of `k` in order.
+/// `acc = fma(a, b, acc)` (floats; integers multiply and add) for the positions of `k` in order, the last loop fastest.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ProductKernel {
     /// Sizes of the batch loops, outermost first.
@@ -185,13 +185,14 @@ pub struct ProductKernel {
     pub m: usize,
     /// Columns of the result.
     pub n: usize,
-    /// Length of the sums.
-    pub k: usize,
-    /// Left operand: strides for each batch loop, then `m`, `n` (0), `k`.
+    /// Lengths of the sums: loops, at least one, outermost first. Windows are read where they lie with one for each of
+    /// their axes.
+    pub k: Vec<usize>,
+    /// Left operand: strides for each batch loop, then `m`, `n` (0), each of `k`.
     pub a: Access,
-    /// Right operand: strides for each batch loop, then `m` (0), `n`, `k`.
+    /// Right operand: strides for each batch loop, then `m` (0), `n`, each of `k`.
     pub b: Access,
-    /// What the epilogue reads and writes; strides for each batch loop, then `m`, `n`, `k` (0).
+    /// What the epilogue reads and writes; strides for each batch loop, then `m`, `n`, each of `k` (0).
     pub accesses: Vec<Access>,
     /// Runs once per element of the result; `Scalar 0` is the accumulator.
     pub epilogue: Body,

@@ -112,7 +112,9 @@ impl fmt::Display for Kernel {
                 self.touches(f, "    ", &k.accesses, &k.epilogue, &k.stores)
             }
             KernelKind::Product(k) => {
-                writeln!(f, "{}product {} x {}, sums of {}", around(&k.batch), k.m, k.n, k.k)?;
+                let terms: Vec<String> = k.k.iter().map(usize::to_string).collect();
+                let (around, terms) = (around(&k.batch), terms.join(" x "));
+                writeln!(f, "{around}product {} x {}, sums of {terms}", k.m, k.n)?;
                 writeln!(f, "  a = {}, b = {}", self.access(&k.a), self.access(&k.b))?;
                 self.touches(f, "  ", &k.accesses, &k.epilogue, &k.stores)
             }

@@ -54,7 +54,9 @@ fn sizes(kind: &KernelKind) -> Vec<usize> {
     match kind {
         KernelKind::Row(k) => k.outer.iter().copied().chain([k.row]).collect(),
         KernelKind::Column(k) => k.outer.iter().chain(&k.reduced).copied().chain([k.row]).collect(),
-        KernelKind::Product(k) => k.batch.iter().copied().chain([k.m, k.n, k.k]).collect(),
+        KernelKind::Product(k) => {
+            k.batch.iter().copied().chain([k.m, k.n]).chain(k.k.iter().copied()).collect()
+        }
         KernelKind::Loop(_) | KernelKind::Branch(_) => vec![],
     }
 }
@@ -103,7 +105,7 @@ impl KernelCheck<'_> {
             KernelKind::Product(k) => {
                 self.access(&k.a, 0);
                 self.access(&k.b, 0);
-                let columns = k.b.strides[k.b.strides.len() - 2];
+                let columns = k.b.strides[k.batch.len() + 1];
                 if k.n > 1 && columns != 1 {
                     self.fail("the right operand of a product is not contiguous along its columns");
                 }

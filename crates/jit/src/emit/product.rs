@@ -47,8 +47,8 @@ pub(crate) fn emit(g: &mut Gen<'_>, k: &ProductKernel, begin: Reg, end: Reg) {
     let transpose = shape.lanes == 4
         && k.b.dtype.bytes() == 4
         && strides[n_dim] != 1
-        && strides[n_dim + 1] == 1
-        && k.k >= UNROLL;
+        && strides.last() == Some(&1)
+        && innermost(k) >= UNROLL;
     let tile = if transpose {
         (k.m.min(TRANSPOSED_TILE.0), TRANSPOSED_TILE.1)
     } else {
@@ -66,7 +66,7 @@ pub(crate) fn emit(g: &mut Gen<'_>, k: &ProductKernel, begin: Reg, end: Reg) {
         let range = (begin, end);
         loops = open_outer(g, &k.batch, &accesses, range, &mut ptrs, &mut positions);
     }
-    positions.extend([Pos::Const(0); 3]);
+    positions.extend(vec![Pos::Const(0); 2 + k.k.len()]);
     let rest = ptrs.split_off(2);
     let site = Site { accesses: &k.accesses, ptrs: rest, positions, dim: n_dim, scalars: vec![] };
     let spot = Spot { a: ptrs[0], b: ptrs[1], site };
@@ -93,6 +93,11 @@ pub(crate) fn emit(g: &mut Gen<'_>, k: &ProductKernel, begin: Reg, end: Reg) {
         product.rows(g, &spot, tile.0, Tile { rows: tile.0, vectors, last, unroll: UNROLL });
     }
     close_outer(g, loops);
+}
+
+/// Terms of the innermost loop of the sums.
+fn innermost(k: &ProductKernel) -> usize {
+    k.k.last().copied().unwrap_or(0)
 }
 
 /// The tile with which `m` rows of `n` vectors take the fewest cycles: two multiply-adds and two loads a cycle, four
@@ -203,17 +208,8 @@ impl<'k> Product<'k> {
 
     fn tile(&self, g: &mut Gen<'_>, spot: &Spot<'k>, tile: Tile) {
         let zero = g.constant(self.shape, self.lane, 0);
-        let mut acc = vec![zero; tile.rows * tile.vectors];
-        let whole = self.k.k / tile.unroll * tile.unroll;
-        for (first, last, step) in [(0, whole, tile.unroll), (whole, self.k.k, 1)] {
-            if first == last {
-                continue;
-            }
-            let lp = g.open(last - first, step, &acc);
-            let mut next = lp.carried.clone();
-            self.steps(g, spot, tile, (lp.pos, first), step, &mut next);
-            acc = g.close(lp, &next);
-        }
+        let acc = vec![zero; tile.rows * tile.vectors];
+        let acc = self.sums(g, spot, tile, 0, acc);
         if self.inline {
             for (i, &acc) in acc.iter().enumerate() {
                 let (row, vector) = (i / tile.vectors, i % tile.vectors);
@@ -226,11 +222,45 @@ impl<'k> Product<'k> {
         }
     }
 
+    /// The accumulators after the terms of the loops of `k` from number `depth` on.
+    fn sums(
+        &self,
+        g: &mut Gen<'_>,
+        spot: &Spot<'k>,
+        tile: Tile,
+        depth: usize,
+        mut acc: Vec<Reg>,
+    ) -> Vec<Reg> {
+        let (length, dim) = (self.k.k[depth], self.m_dim() + 2 + depth);
+        if length == 0 {
+            return acc;
+        }
+        if depth + 1 < self.k.k.len() {
+            let lp = g.open(length, 1, &acc);
+            let a = g.advance(spot.a, lp.pos, stride_bytes(&self.k.a, dim));
+            let b = g.advance(spot.b, lp.pos, stride_bytes(&self.k.b, dim));
+            let spot = Spot { a, b, site: spot.site.clone() };
+            let next = self.sums(g, &spot, tile, depth + 1, lp.carried.clone());
+            return g.close(lp, &next);
+        }
+        let whole = length / tile.unroll * tile.unroll;
+        for (first, last, step) in [(0, whole, tile.unroll), (whole, length, 1)] {
+            if first == last {
+                continue;
+            }
+            let lp = g.open(last - first, step, &acc);
+            let mut next = lp.carried.clone();
+            self.steps(g, spot, tile, (lp.pos, first), step, &mut next);
+            acc = g.close(lp, &next);
+        }
+        acc
+    }
+
     fn lanes(&self, tile: Tile, vector: usize) -> usize {
         if vector + 1 == tile.vectors { tile.last } else { self.shape.lanes }
     }
 
-    /// `count` steps along `k`, from position `pos + by` on.
+    /// `count` steps along the innermost loop of `k`, from position `pos + by` on.
     fn steps(
         &self,
         g: &mut Gen<'_>,
@@ -241,8 +271,9 @@ impl<'k> Product<'k> {
         acc: &mut [Reg],
     ) {
         let m = self.m_dim();
-        let (a_row, a_step) = (stride_bytes(&self.k.a, m), stride_bytes(&self.k.a, m + 2));
-        let b_step = stride_bytes(&self.k.b, m + 2);
+        let inner = m + 1 + self.k.k.len();
+        let (a_row, a_step) = (stride_bytes(&self.k.a, m), stride_bytes(&self.k.a, inner));
+        let b_step = stride_bytes(&self.k.b, inner);
         let a = g.advance(spot.a, pos, a_step).plus(a_step.wrapping_mul(by as i64));
         let b = g.advance(spot.b, pos, b_step).plus(b_step.wrapping_mul(by as i64));
         let transposed = (self.transpose && count == UNROLL).then(|| {

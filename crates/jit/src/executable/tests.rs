@@ -106,7 +106,7 @@ fn ranges_of_the_outermost_loop_may_be_split_anywhere() {
         let product = ProductKernel {
             m,
             n,
-            k,
+            k: vec![k],
             a: access(0, &[around(3), vec![k, 0, 1]].concat()),
             b: access(0, &[around(7), vec![0, 1, n]].concat()),
             accesses: vec![

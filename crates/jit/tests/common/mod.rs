@@ -409,8 +409,8 @@ pub(crate) fn evaluate(kind: &KernelKind, args: &mut [Arg]) {
             for batch in positions(&k.batch) {
                 for mn in positions(&[k.m, k.n]) {
                     let mut acc = 0;
-                    for i in 0..k.k {
-                        let position = [batch.as_slice(), &mn, &[i]].concat();
+                    for terms in positions(&k.k) {
+                        let position = [batch.as_slice(), &mn, &terms].concat();
                         let a = get(&args[k.a.arg].array, element(&k.a, &position));
                         let b = get(&args[k.b.arg].array, element(&k.b, &position));
                         acc = apply(lane, &[a, b, acc], |body, v| {
@@ -421,7 +421,7 @@ pub(crate) fn evaluate(kind: &KernelKind, args: &mut [Arg]) {
                             body.add(product, v[2])
                         });
                     }
-                    let position = [batch.as_slice(), &mn, &[0]].concat();
+                    let position = [batch.as_slice(), &mn, &vec![0; k.k.len()]].concat();
                     At { body: &k.epilogue, stores: &k.stores, accesses: &k.accesses }.run(
                         args,
                         &position,

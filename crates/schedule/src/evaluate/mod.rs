@@ -289,14 +289,16 @@ fn product(memory: &mut Memory<'_>, kernel: &Kernel, k: &ProductKernel) {
     let mut values = vec![];
     for mut at in positions(&around) {
         let mut acc = 0;
-        at.push(0);
-        for p in 0..k.k {
-            *at.last_mut().unwrap_or(&mut 0) = p;
+        let result = at.len();
+        for terms in positions(&k.k) {
+            at.truncate(result);
+            at.extend(terms);
             let operand = |x: &Access| memory.load(kernel.args[x.arg], x.dtype, element(x, &at));
             eval(&body, &mut Pair(operand(&k.a), operand(&k.b), acc), &mut values);
             acc = values[value.index()];
         }
-        *at.last_mut().unwrap_or(&mut 0) = 0;
+        at.truncate(result);
+        at.resize(result + k.k.len(), 0);
         run(memory, kernel, &k.accesses, &at, &[acc], &k.epilogue, &mut values);
         run_stores(memory, kernel, (&k.accesses, &at), (&k.epilogue, &k.stores, &values));
     }

@@ -63,10 +63,10 @@ pub(crate) enum Role {
     Reduced,
 }
 
-/// Operands of a contraction; maps are over the group's loops, steps along `k` apart.
+/// Operands of a contraction; maps are over the group's loops, steps along the loops of `k` apart.
 #[derive(Clone, Debug)]
 pub(crate) struct Product {
-    pub(crate) k: usize,
+    pub(crate) k: Vec<usize>,
     pub(crate) a: Operand,
     pub(crate) b: Operand,
 }
@@ -76,8 +76,8 @@ pub(crate) struct Product {
 pub(crate) struct Operand {
     pub(crate) id: NodeId,
     pub(crate) map: Map,
-    /// Elements between neighbours along `k`.
-    pub(crate) step: usize,
+    /// Elements between neighbours along each loop of `k`.
+    pub(crate) steps: Vec<usize>,
     /// First element.
     pub(crate) offset: usize,
 }

@@ -6,6 +6,9 @@ use crate::maps::{Map, first_element, through_move, window_steps};
 use eggrad_ir::{MoveOp, NodeId, Op, Shape};
 use std::collections::BTreeMap;
 
+/// Terms that the innermost loop of a sum needs, for windows to be read where they lie.
+const FEW_TERMS: usize = 8;
+
 /// Axes of more than one position.
 pub(super) fn long_axes(shape: &Shape) -> Vec<usize> {
     (0..shape.rank()).filter(|&a| shape.dims()[a] > 1).collect()
@@ -222,9 +225,13 @@ impl Groups<'_> {
         let (mut m, mut n) = (long(nb, nb + nm), long(nb + nm, nb + nm + nn));
         let k = long(rank - nk, rank);
         let joins = |map: &Map, x: usize, y: usize| map[x] == map[y] * sizes[y];
+        // Terms in which neighbours of either operand lie apart in another way than others are summed in several loops,
+        // where the innermost is long enough.
+        let apart = |map: &Map| k.windows(2).rposition(|w| !joins(map, w[0], w[1]));
+        let terms = |from: usize| k[from..].iter().map(|&d| sizes[d]).product::<usize>();
         let fits = |operand: usize, map: &Map| {
             let strided = operand == 1 && n.last().is_some_and(|&d| map[d] != 1);
-            !strided && k.windows(2).all(|w| joins(map, w[0], w[1]))
+            !strided && apart(map).is_none_or(|i| terms(i + 1) >= FEW_TERMS)
         };
         let mut found = vec![];
         for (operand, (view, (x, map))) in views.into_iter().zip(wanted).enumerate() {
@@ -261,10 +268,15 @@ impl Groups<'_> {
             outer.iter().map(|&d| sizes[d]).chain([size(&rows), size(&columns)]).collect();
         group.roles = vec![Role::Keep; outer.len()];
         group.roles.extend([Role::Fixed, Role::Fixed]);
-        let step = |map: &Map| k.last().map_or(0, |&d| map[d]);
-        let a = Operand { id: a, map: over(&left), step: step(&left), offset: from_a };
-        let b = Operand { id: b, map: over(&right), step: step(&right), offset: from_b };
-        group.product = Some(Product { k: size(&k), a, b });
+        let both = |w: &[usize]| joins(&left, w[0], w[1]) && joins(&right, w[0], w[1]);
+        let mut runs: Vec<&[usize]> = k.chunk_by(|&x, &y| both(&[x, y])).collect();
+        if runs.is_empty() {
+            runs.push(&[]);
+        }
+        let steps = |map: &Map| runs.iter().map(|r| r.last().map_or(0, |&d| map[d])).collect();
+        let a = Operand { id: a, map: over(&left), steps: steps(&left), offset: from_a };
+        let b = Operand { id: b, map: over(&right), steps: steps(&right), offset: from_b };
+        group.product = Some(Product { k: runs.iter().map(|r| size(r)).collect(), a, b });
         let at = over(&out);
         (group, at)
     }
@@ -272,10 +284,10 @@ impl Groups<'_> {
     /// Stands in while an operand is demanded; the pass is done again.
     fn empty_product(&self, id: NodeId, mut group: Group) -> (Group, Map) {
         let shape = &self.graph.ty(id).shape;
-        let zero = Operand { id, map: vec![], step: 0, offset: 0 };
+        let zero = Operand { id, map: vec![], steps: vec![0], offset: 0 };
         let long = long_axes(shape);
         group.sizes = long.iter().map(|&a| shape.dims()[a]).collect();
-        group.product = Some(Product { k: 0, a: zero.clone(), b: zero });
+        group.product = Some(Product { k: vec![0], a: zero.clone(), b: zero });
         (group, long.iter().map(|&a| shape.strides()[a]).collect())
     }
 

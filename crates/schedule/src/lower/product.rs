@@ -17,12 +17,12 @@ impl Lowering<'_> {
         };
         let outer = self.ordered(group, &groups.at[dot.index()], |d| d < rows);
         let (mut merged, counts) = self.merge(group, &[outer, vec![rows], vec![columns]]);
-        merged.push_unit();
+        product.k.iter().for_each(|_| merged.push_unit());
         let mut accesses = Accesses::default();
         let mut operand = |operand: &Operand| -> Access {
             let mut strides = merged.apply(&operand.map);
-            strides.pop();
-            strides.push(operand.step);
+            strides.truncate(strides.len() - product.k.len());
+            strides.extend(&operand.steps);
             let dtype = groups.graph.ty(operand.id).dtype;
             let access = accesses.of(Arg::Value(operand.id), dtype, operand.offset, strides);
             accesses.list[access].clone()
@@ -42,7 +42,7 @@ impl Lowering<'_> {
             batch: merged.sizes[..counts[0]].to_vec(),
             m: g.sizes[rows],
             n: g.sizes[columns],
-            k: product.k,
+            k: product.k.clone(),
             a,
             b,
             accesses: accesses.list,
