@@ -1,7 +1,7 @@
 //! Kernels to bytes of machine code, several at a time.
 
+use crate::clif::{self, Features};
 use crate::compile::JitConfig;
-use crate::emit::{Features, emit};
 use crate::error::JitError;
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
@@ -109,8 +109,14 @@ impl Maker<'_> {
         context.func.signature.call_conv = self.isa.default_call_conv();
         context.func.signature.params.extend([AbiParam::new(I64); 3]);
         let target = self.isa.frontend_config();
-        let table =
-            emit(job.nest, job.args, self.features, &mut context.func, &mut self.scratch, target);
+        let table = clif::emit(
+            job.nest,
+            job.args,
+            self.features,
+            &mut context.func,
+            &mut self.scratch,
+            target,
+        );
         let mut listing = self.listing.then(|| context.func.display().to_string());
         context.set_disasm(self.listing);
         let code = context

@@ -2,8 +2,8 @@
 
 use crate::array::Bytes;
 use crate::check::check;
+use crate::clif::Features;
 use crate::codegen::{Code, Job, LoopNest, generate};
-use crate::emit::Features;
 use crate::error::JitError;
 use crate::executable::{Executable, Machine};
 use crate::program::{KernelFn, Parts, Programs};

@@ -9,6 +9,7 @@
 
 mod array;
 mod check;
+mod clif;
 mod codegen;
 mod compile;
 mod emit;

@@ -1,14 +1,12 @@
 //! A body at a place of the loops: which of its instructions are needed, on how many lanes, and their code.
 
-use crate::emit::func::Gen;
-use crate::emit::inst::Shape;
 use crate::emit::memory::Site;
-use cranelift_codegen::ir::{InstBuilder, Value as Reg};
+use crate::emit::{Emitter, Shape};
 use eggrad_body::{Body, Inst, Lane, Value};
 use eggrad_schedule::{Access, AddAt, Store};
 
 /// A body with what is known about it before code is written.
-pub(crate) struct Code<'k> {
+pub(crate) struct Code<'k, R> {
     pub(crate) body: &'k Body,
     stores: &'k [Store],
     /// How many lanes it runs on.
@@ -16,25 +14,26 @@ pub(crate) struct Code<'k> {
     /// Instructions that are needed, in order, without constants.
     live: Vec<usize>,
     /// For each instruction, its value where it is the same all along the row.
-    hoisted: Vec<Option<Reg>>,
+    hoisted: Vec<Option<R>>,
 }
 
 /// Values of one or more copies of a body; `None` where not needed or constant.
-pub(crate) struct Copies(Vec<Vec<Option<Reg>>>);
+pub(crate) struct Copies<R>(Vec<Vec<Option<R>>>);
 
-impl<'k> Code<'k> {
+impl<'k, R: Copy> Code<'k, R> {
     /// Chooses vectors where the body allows them along loop dimension `dim`.
     pub(crate) fn new(
+        g: &impl Emitter<Reg = R>,
         body: &'k Body,
         stores: &'k [Store],
         results: impl Iterator<Item = Value> + Clone,
         accesses: &[Access],
         dim: usize,
-    ) -> Code<'k> {
+    ) -> Code<'k, R> {
         let mut code = Code::scalar(body, stores, results.clone());
         // Constants are not in the list of instructions, but they too are folded and stored.
         let ends = results.chain(stores.iter().map(|s| s.value)).map(|v| body.lane(v));
-        code.shape = code.choose_shape(ends, accesses, dim);
+        code.shape = code.choose_shape(g, ends, accesses, dim);
         code
     }
 
@@ -43,7 +42,7 @@ impl<'k> Code<'k> {
         body: &'k Body,
         stores: &'k [Store],
         results: impl Iterator<Item = Value>,
-    ) -> Code<'k> {
+    ) -> Code<'k, R> {
         let insts = body.insts();
         let mut needed = vec![false; insts.len()];
         for value in results {
@@ -72,6 +71,7 @@ impl<'k> Code<'k> {
 
     fn choose_shape(
         &self,
+        g: &impl Emitter<Reg = R>,
         ends: impl Iterator<Item = Lane>,
         accesses: &[Access],
         dim: usize,
@@ -95,7 +95,7 @@ impl<'k> Code<'k> {
         if self.live.iter().all(moves) && !self.stores.is_empty() && self.stores.iter().all(apart) {
             return Shape::SCALAR;
         }
-        Shape::vector(width)
+        g.tuning().vector(width)
     }
 
     fn lane(&self, inst: usize) -> Lane {
@@ -103,7 +103,7 @@ impl<'k> Code<'k> {
     }
 
     /// Writes once, before the loop along the row, what is the same at each of its positions.
-    pub(crate) fn hoist(&mut self, g: &mut Gen<'_>, site: &Site<'_>) {
+    pub(crate) fn hoist(&mut self, g: &mut impl Emitter<Reg = R>, site: &Site<'_, R>) {
         let same: Vec<usize> = {
             let mut same = vec![true; self.body.insts().len()];
             for &i in &self.live {
@@ -137,11 +137,11 @@ impl<'k> Code<'k> {
     /// instruction so that they overlap in time. Only `lanes` lanes of the last copy lie inside the row.
     pub(crate) fn copies(
         &self,
-        g: &mut Gen<'_>,
-        site: &Site<'_>,
+        g: &mut impl Emitter<Reg = R>,
+        site: &Site<'_, R>,
         count: usize,
         lanes: usize,
-    ) -> Copies {
+    ) -> Copies<R> {
         let mut values = vec![self.hoisted.clone(); count];
         for &i in &self.live {
             for (copy, values) in values.iter_mut().enumerate() {
@@ -154,11 +154,17 @@ impl<'k> Code<'k> {
     }
 
     /// A value of one of the copies.
-    pub(crate) fn value(&self, g: &mut Gen<'_>, copies: &Copies, copy: usize, v: Value) -> Reg {
+    pub(crate) fn value(
+        &self,
+        g: &mut impl Emitter<Reg = R>,
+        copies: &Copies<R>,
+        copy: usize,
+        v: Value,
+    ) -> R {
         self.operand(g, &copies.0[copy], v)
     }
 
-    fn operand(&self, g: &mut Gen<'_>, values: &[Option<Reg>], v: Value) -> Reg {
+    fn operand(&self, g: &mut impl Emitter<Reg = R>, values: &[Option<R>], v: Value) -> R {
         let known = values.get(v.index()).copied().flatten().or(self.hoisted[v.index()]);
         match (known, self.body.insts()[v.index()]) {
             (Some(value), _) => value,
@@ -169,13 +175,13 @@ impl<'k> Code<'k> {
 
     fn emit(
         &self,
-        g: &mut Gen<'_>,
-        site: &Site<'_>,
+        g: &mut impl Emitter<Reg = R>,
+        site: &Site<'_, R>,
         inst: usize,
         by: usize,
         lanes: usize,
-        values: &[Option<Reg>],
-    ) -> Reg {
+        values: &[Option<R>],
+    ) -> R {
         let shape = self.shape;
         let lane_of = |v: Value| self.body.lane(v);
         match self.body.insts()[inst] {
@@ -183,12 +189,14 @@ impl<'k> Code<'k> {
             Inst::LoadAt { access, lane, index, size, stride } => {
                 let at = self.operand(g, values, index);
                 let at = g.convert(Shape::SCALAR, lane_of(index), Lane::I64, at);
-                site.load_at(g, (access.into(), lane), at, size, stride)
+                let bound = site.bound(access.into(), size, stride);
+                let at_access = usize::from(access);
+                let element = (site.accesses[at_access].dtype, lane);
+                g.load_at(element, site.ptrs[at_access], at, bound)
             }
             Inst::Scalar { index, lane } => {
                 let value = site.scalars[usize::from(index)];
-                let whole = g.b.func.dfg.value_type(value) == shape.ty(lane);
-                if whole { value } else { g.splat(shape, lane, value) }
+                if site.lanewise { value } else { g.splat(shape, lane, value) }
             }
             Inst::Index { dim, lane } => {
                 let dim = usize::from(dim);
@@ -196,13 +204,7 @@ impl<'k> Code<'k> {
                 let pos = site.positions[dim];
                 let pos = g.pos_plus(pos, if along { by as i64 } else { 0 });
                 let pos = g.pos(pos);
-                let first = g.convert(Shape::SCALAR, Lane::I64, lane, pos);
-                let all = g.splat(shape, lane, first);
-                if !along || !shape.is_vector() {
-                    return all;
-                }
-                let steps = g.lanes_const(shape, lane, |j| j as u64);
-                g.b.ins().iadd(all, steps)
+                g.index(shape, lane, pos, along)
             }
             Inst::Const { bits, lane } => g.constant(shape, lane, bits),
             Inst::Unary(op, a) => {
@@ -216,11 +218,11 @@ impl<'k> Code<'k> {
             Inst::Fma(a, b, c) => {
                 let (x, y) = (self.operand(g, values, a), self.operand(g, values, b));
                 let z = self.operand(g, values, c);
-                g.multiply_add(lane_of(a), x, y, z)
+                g.multiply_add(shape, lane_of(a), x, y, z)
             }
             Inst::Shift(op, a, by) => {
                 let x = self.operand(g, values, a);
-                g.shift(op, x, by)
+                g.shift(shape, op, lane_of(a), x, by)
             }
             Inst::Compare(op, a, b) => {
                 let (x, y) = (self.operand(g, values, a), self.operand(g, values, b));
@@ -237,13 +239,19 @@ impl<'k> Code<'k> {
             }
             Inst::Bitcast(a) => {
                 let x = self.operand(g, values, a);
-                g.cast_bits(shape.ty(lane_of(a).bits_lane()), x)
+                g.bitcast(shape, lane_of(a).bits_lane(), x)
             }
         }
     }
 
     /// Writes the stores of `count` copies, position by position.
-    pub(crate) fn stores(&self, g: &mut Gen<'_>, site: &Site<'_>, copies: &Copies, lanes: usize) {
+    pub(crate) fn stores(
+        &self,
+        g: &mut impl Emitter<Reg = R>,
+        site: &Site<'_, R>,
+        copies: &Copies<R>,
+        lanes: usize,
+    ) {
         let count = copies.0.len();
         for copy in 0..count {
             let lanes = if copy + 1 == count { lanes } else { self.shape.lanes };
@@ -256,7 +264,9 @@ impl<'k> Code<'k> {
                     Some(add) => {
                         let at = self.value(g, copies, copy, add.index);
                         let at = g.convert(Shape::SCALAR, self.body.lane(add.index), Lane::I64, at);
-                        site.add_at(g, (access, lane), value, at, add.size, add.stride);
+                        let bound = site.bound(access, add.size, add.stride);
+                        let element = (site.accesses[access].dtype, lane);
+                        g.add_at(element, value, site.ptrs[access], at, bound);
                     }
                 }
             }

@@ -1,19 +1,17 @@
 //! Column kernels: each position of the innermost loop has its own accumulator, which walks down the reduced loops.
 
 use crate::emit::body::Code;
-use crate::emit::fold::identity;
-use crate::emit::func::{Gen, Pos};
+use crate::emit::fold::{combine, identity};
 use crate::emit::memory::{Site, stride_bytes};
 use crate::emit::row::{close_outer, open_outer, start};
-use cranelift_codegen::ir::types::I64;
-use cranelift_codegen::ir::{InstBuilder, Value as Reg};
+use crate::emit::{Emitter, Pos};
 use eggrad_body::{Inst, Lane, Value};
 use eggrad_schedule::{COLUMN_BLOCK, ColumnKernel, FoldOp};
 
 /// Vectors of accumulators walked down together.
 const VECTORS: usize = 4;
 
-pub(crate) fn emit(g: &mut Gen<'_>, k: &ColumnKernel, begin: Reg, end: Reg) {
+pub(crate) fn emit<E: Emitter>(g: &mut E, k: &ColumnKernel, begin: E::Reg, end: E::Reg) {
     if k.row == 0 || k.outer.contains(&0) {
         return;
     }
@@ -24,11 +22,12 @@ pub(crate) fn emit(g: &mut Gen<'_>, k: &ColumnKernel, begin: Reg, end: Reg) {
     positions.extend(k.reduced.iter().map(|_| Pos::Const(0)));
     positions.push(Pos::Const(0));
     let dim = k.outer.len() + k.reduced.len();
-    let site = Site { accesses: &k.accesses, ptrs, positions, dim, scalars: vec![] };
+    let scalars = vec![];
+    let site = Site { accesses: &k.accesses, ptrs, positions, dim, scalars, lanewise: false };
 
     let folded = k.folds.iter().map(|f| f.value);
-    let mut code = Code::new(&k.body, &[], folded.clone(), &k.accesses, dim);
-    let mut epilogue = Code::new(&k.epilogue, &k.stores, [].into_iter(), &k.accesses, dim);
+    let mut code = Code::new(g, &k.body, &[], folded.clone(), &k.accesses, dim);
+    let mut epilogue = Code::new(g, &k.epilogue, &k.stores, [].into_iter(), &k.accesses, dim);
     let results = k.folds.iter().map(|f| k.body.lane(f.value));
     let fits = results.clone().all(|l| l.bytes() == Some(epilogue.shape.width));
     if code.shape != epilogue.shape || !fits {
@@ -92,45 +91,50 @@ impl Steps {
     }
 
     /// The place `at` steps on.
-    fn site<'k>(&self, g: &mut Gen<'_>, site: &Site<'k>, at: Pos) -> Site<'k> {
-        let (mut ptrs, mut positions) = (site.ptrs.clone(), site.positions.clone());
+    fn site<'k, E: Emitter>(
+        &self,
+        g: &mut E,
+        site: &Site<'k, E::Reg>,
+        at: Pos<E::Reg>,
+    ) -> Site<'k, E::Reg> {
+        let mut here = site.clone();
         for (i, &(dim, size, steps)) in self.dims.iter().enumerate() {
             let pos = match at {
                 Pos::Const(c) => Pos::Const(c / steps as i64 % size as i64),
                 Pos::Dyn(mut v) => {
                     if steps > 1 {
-                        v = g.b.ins().udiv_imm_u(v, steps as i64);
+                        v = g.divide(v, steps, self.total);
                     }
                     if i + 1 < self.dims.len() {
-                        v = g.b.ins().urem_imm_u(v, size as i64);
+                        v = g.remainder(v, size, self.total);
                     }
                     Pos::Dyn(v)
                 }
             };
-            positions[dim] = pos;
-            for (access, ptr) in site.accesses.iter().zip(&mut ptrs) {
+            here.positions[dim] = pos;
+            for (access, ptr) in site.accesses.iter().zip(&mut here.ptrs) {
                 *ptr = g.advance(*ptr, pos, stride_bytes(access, dim));
             }
         }
-        Site { accesses: site.accesses, ptrs, positions, dim: site.dim, scalars: vec![] }
+        here
     }
 }
 
-struct Down<'d, 'k> {
-    code: &'d Code<'k>,
-    epilogue: &'d Code<'k>,
+struct Down<'d, 'k, R> {
+    code: &'d Code<'k, R>,
+    epilogue: &'d Code<'k, R>,
     folds: Vec<(FoldOp, Lane)>,
     values: Vec<Value>,
     steps: Steps,
 }
 
-impl Down<'_, '_> {
+impl<R: Copy> Down<'_, '_, R> {
     /// `count` vectors of columns from position `pos + by` on, of which the last has `lanes` lanes.
     fn block(
         &self,
-        g: &mut Gen<'_>,
-        site: &Site<'_>,
-        pos: Pos,
+        g: &mut impl Emitter<Reg = R>,
+        site: &Site<'_, R>,
+        pos: Pos<R>,
         by: usize,
         count: usize,
         lanes: usize,
@@ -146,13 +150,14 @@ impl Down<'_, '_> {
             0 => start,
             total => {
                 let lp = g.open(total, COLUMN_BLOCK, &start);
-                let from = g.pos(lp.pos);
-                let last = g.b.ins().iconst(I64, total as i64);
-                let until = g.b.ins().iadd_imm_s(from, COLUMN_BLOCK as i64);
-                let until = g.b.ins().smin(until, last);
                 let range = match lp.pos {
                     Pos::Const(_) => g.open(total, 1, &start),
-                    Pos::Dyn(_) => g.open_range(from, until, &start),
+                    Pos::Dyn(from) => {
+                        let last = g.position(total as i64);
+                        let until = g.add_const(from, COLUMN_BLOCK as i64);
+                        let until = g.least(until, last);
+                        g.open_counted(from, Pos::Dyn(until), 1, &start)
+                    }
                 };
                 let site = self.steps.site(g, &site, range.pos);
                 let copies = self.code.copies(g, &site, count, lanes);
@@ -161,14 +166,14 @@ impl Down<'_, '_> {
                     for copy in 0..count {
                         let x = self.code.value(g, &copies, copy, self.values[i]);
                         let acc = range.carried[i * count + copy];
-                        next.push(g.combine(shape, op, lane, acc, x));
+                        next.push(combine(g, shape, (op, lane), acc, x));
                     }
                 }
                 let block = g.close(range, &next);
                 let mut totals = vec![];
                 for (i, (&total, x)) in lp.carried.iter().zip(block).enumerate() {
                     let (op, lane) = self.folds[i / count];
-                    totals.push(g.combine(shape, op, lane, total, x));
+                    totals.push(combine(g, shape, (op, lane), total, x));
                 }
                 g.close(lp, &totals)
             }
@@ -176,7 +181,7 @@ impl Down<'_, '_> {
         for copy in 0..count {
             let here = site.at(g, Pos::Const(0), copy * shape.lanes);
             let scalars = totals.iter().skip(copy).step_by(count).copied();
-            let here = Site { scalars: scalars.collect(), ..here };
+            let here = here.with_lanes(scalars.collect());
             let lanes = if copy + 1 == count { lanes } else { shape.lanes };
             let values = self.epilogue.copies(g, &here, 1, lanes);
             self.epilogue.stores(g, &here, &values, lanes);

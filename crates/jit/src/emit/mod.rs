@@ -1,37 +1,23 @@
-//! Kernels as Cranelift functions.
+//! Kernels as code, whatever writes the instructions.
 
 mod body;
 mod column;
+mod emitter;
 mod fold;
-mod func;
-mod inst;
 mod memory;
 mod product;
-mod round;
 mod row;
 
 use crate::codegen::LoopNest;
-pub(crate) use crate::emit::func::Features;
-use crate::emit::func::Gen;
-use cranelift_codegen::ir::Function;
-use cranelift_codegen::isa::TargetFrontendConfig;
-use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+pub(crate) use crate::emit::emitter::{
+    Bound, Emitter, Lanes, Loop, Loops, Memory, Pos, Ptr, Run, Shape, Tuning, ill_typed,
+};
 
-/// Writes the code of a kernel with `args` arguments into `func`, whose signature is set; returns its table of
-/// constants.
-pub(crate) fn emit(
-    nest: LoopNest<'_>,
-    args: usize,
-    features: Features,
-    func: &mut Function,
-    scratch: &mut FunctionBuilderContext,
-    config: TargetFrontendConfig,
-) -> Vec<u8> {
-    let (mut g, begin, end) = Gen::new(FunctionBuilder::new(func, scratch), features, args);
+/// Writes the code of a kernel whose outermost loop runs from `begin` to `end`.
+pub(crate) fn emit<E: Emitter>(g: &mut E, nest: LoopNest<'_>, begin: E::Reg, end: E::Reg) {
     match nest {
-        LoopNest::Row(kernel) => row::emit(&mut g, kernel, begin, end),
-        LoopNest::Column(kernel) => column::emit(&mut g, kernel, begin, end),
-        LoopNest::Product(kernel) => product::emit(&mut g, kernel, begin, end),
+        LoopNest::Row(kernel) => row::emit(g, kernel, begin, end),
+        LoopNest::Column(kernel) => column::emit(g, kernel, begin, end),
+        LoopNest::Product(kernel) => product::emit(g, kernel, begin, end),
     }
-    g.finish(config)
 }

@@ -1,58 +1,41 @@
 //! Matrix products: tiles of the result are accumulated in registers while both operands are walked along `k`.
 
 use crate::emit::body::Code;
-use crate::emit::func::{Gen, Pos, Ptr};
-use crate::emit::inst::{Shape, bitcast_flags};
-use crate::emit::memory::{Run, Site, stride_bytes};
+use crate::emit::memory::{Site, lane_bytes, reload, spill, stride_bytes};
 use crate::emit::row::{close_outer, open_outer, start};
-use cranelift_codegen::ir::types::I8X16;
-use cranelift_codegen::ir::{InstBuilder, Value as Reg};
+use crate::emit::{Emitter, Pos, Ptr, Run, Shape, Tuning};
 use eggrad_body::Lane;
 use eggrad_schedule::ProductKernel;
 
 /// Steps along `k` in one round of the loops that matter.
 const UNROLL: usize = 4;
 
-/// Instructions of an epilogue that may be repeated for each vector of a tile; larger ones are written once for each
-/// column of vectors, in a loop over the rows of the tile, which waits on the stack.
-const INLINE_EPILOGUE: usize = 8;
-
-/// Rows and vectors of tiles whose accumulators, one vector of the right operand for each column and one element of
-/// the left fit into sixteen registers.
-#[rustfmt::skip]
-const TILES: [(usize, usize); 15] = [
-    (6, 2), (5, 2), (4, 3), (3, 4), (4, 2), (3, 3), (2, 5), (2, 4), (1, 8), (1, 4), (2, 2),
-    (8, 1), (4, 1), (2, 1), (1, 1),
-];
-
-/// The tile for a right operand that is contiguous along `k`: four vectors of it are transposed at a time.
-const TRANSPOSED_TILE: (usize, usize) = (8, 1);
-
-pub(crate) fn emit(g: &mut Gen<'_>, k: &ProductKernel, begin: Reg, end: Reg) {
+pub(crate) fn emit<E: Emitter>(g: &mut E, k: &ProductKernel, begin: E::Reg, end: E::Reg) {
     if k.m == 0 || k.n == 0 || k.batch.contains(&0) {
         return;
     }
     let lane = crate::check::lane_of(k.a.dtype);
     let n_dim = k.batch.len() + 1;
     let shape = match lane.bytes() {
-        Some(width) if k.n > 1 => Shape::vector(width),
+        Some(width) if k.n > 1 => g.tuning().vector(width),
         Some(_) | None => Shape::SCALAR,
     };
-    let mut epilogue = Code::new(&k.epilogue, &k.stores, [].into_iter(), &k.accesses, n_dim);
+    let mut epilogue = Code::new(g, &k.epilogue, &k.stores, [].into_iter(), &k.accesses, n_dim);
     if epilogue.shape != shape {
         epilogue = Code::scalar(&k.epilogue, &k.stores, [].into_iter());
     }
-    let inline = epilogue.shape == shape && epilogue.size() <= INLINE_EPILOGUE;
+    let inline = epilogue.shape == shape && epilogue.size() <= g.tuning().inline_epilogue;
     let strides = &k.b.strides;
-    let transpose = shape.lanes == 4
+    let transpose = shape.is_vector()
+        && shape.width == 4
         && k.b.dtype.bytes() == 4
         && strides[n_dim] != 1
         && strides.last() == Some(&1)
         && innermost(k) >= UNROLL;
     let tile = if transpose {
-        (k.m.min(TRANSPOSED_TILE.0), TRANSPOSED_TILE.1)
+        (k.m.min(g.tuning().transposed_rows), 1)
     } else {
-        choose_tile(k.m, k.n.div_ceil(shape.lanes))
+        choose_tile(g.tuning(), k.m, k.n.div_ceil(shape.lanes))
     };
     let whole = k.batch.is_empty().then_some((begin, end));
     let product = Product { k, lane, shape, epilogue, inline, transpose, whole };
@@ -68,7 +51,14 @@ pub(crate) fn emit(g: &mut Gen<'_>, k: &ProductKernel, begin: Reg, end: Reg) {
     }
     positions.extend(vec![Pos::Const(0); 2 + k.k.len()]);
     let rest = ptrs.split_off(2);
-    let site = Site { accesses: &k.accesses, ptrs: rest, positions, dim: n_dim, scalars: vec![] };
+    let site = Site {
+        accesses: &k.accesses,
+        ptrs: rest,
+        positions,
+        dim: n_dim,
+        scalars: vec![],
+        lanewise: false,
+    };
     let spot = Spot { a: ptrs[0], b: ptrs[1], site };
 
     let lanes = shape.lanes;
@@ -100,13 +90,13 @@ fn innermost(k: &ProductKernel) -> usize {
     k.k.last().copied().unwrap_or(0)
 }
 
-/// The tile with which `m` rows of `n` vectors take the fewest cycles: two multiply-adds and two loads a cycle, four
-/// cycles from one multiply-add to the next on the same accumulator.
-fn choose_tile(m: usize, n: usize) -> (usize, usize) {
+/// The tile with which `m` rows of `n` vectors take the fewest cycles: two multiply-adds and two loads a cycle, and
+/// some cycles from one multiply-add to the next on the same accumulator.
+fn choose_tile(tuning: &Tuning, m: usize, n: usize) -> (usize, usize) {
     // Counted in half cycles.
     let step = |rows: usize, vectors: usize| match rows * vectors {
         0 => 0,
-        accumulators => accumulators.max(rows + vectors).max(8),
+        accumulators => accumulators.max(rows + vectors).max(tuning.latency),
     };
     let cost = |&(rows, vectors): &(usize, usize)| {
         let (full_m, rest_m) = (m / rows, m % rows);
@@ -117,7 +107,7 @@ fn choose_tile(m: usize, n: usize) -> (usize, usize) {
             + step(rest_m, rest_n)
     };
     let fits = |&&(rows, vectors): &&(usize, usize)| rows <= m && vectors <= n;
-    TILES.iter().filter(fits).min_by_key(|tile| cost(tile)).copied().unwrap_or((1, 1))
+    tuning.tiles.iter().filter(fits).min_by_key(|tile| cost(tile)).copied().unwrap_or((1, 1))
 }
 
 /// Part of the result that is accumulated at once.
@@ -132,36 +122,48 @@ struct Tile {
 }
 
 /// Where a tile starts.
-struct Spot<'k> {
-    a: Ptr,
-    b: Ptr,
-    site: Site<'k>,
+struct Spot<'k, R> {
+    a: Ptr<R>,
+    b: Ptr<R>,
+    site: Site<'k, R>,
 }
 
-struct Product<'k> {
+struct Product<'k, R> {
     k: &'k ProductKernel,
     lane: Lane,
     shape: Shape,
-    epilogue: Code<'k>,
+    epilogue: Code<'k, R>,
     inline: bool,
     /// Whether the right operand is loaded along `k` and transposed in registers.
     transpose: bool,
     /// Range of rows, where these are the outermost loop.
-    whole: Option<(Reg, Reg)>,
+    whole: Option<(R, R)>,
 }
 
-impl<'k> Product<'k> {
+impl<'k, R: Copy> Product<'k, R> {
     fn m_dim(&self) -> usize {
         self.k.batch.len()
     }
 
-    fn along_n(&self, g: &mut Gen<'_>, spot: &Spot<'k>, pos: Pos, by: usize) -> Spot<'k> {
+    fn along_n(
+        &self,
+        g: &mut impl Emitter<Reg = R>,
+        spot: &Spot<'k, R>,
+        pos: Pos<R>,
+        by: usize,
+    ) -> Spot<'k, R> {
         let bytes = stride_bytes(&self.k.b, self.m_dim() + 1);
         let b = g.advance(spot.b, pos, bytes).plus(bytes.wrapping_mul(by as i64));
         Spot { a: spot.a, b, site: spot.site.at(g, pos, by) }
     }
 
-    fn along_m(&self, g: &mut Gen<'_>, spot: &Spot<'k>, pos: Pos, by: usize) -> Spot<'k> {
+    fn along_m(
+        &self,
+        g: &mut impl Emitter<Reg = R>,
+        spot: &Spot<'k, R>,
+        pos: Pos<R>,
+        by: usize,
+    ) -> Spot<'k, R> {
         let m = self.m_dim();
         let bytes = stride_bytes(&self.k.a, m);
         let a = g.advance(spot.a, pos, bytes).plus(bytes.wrapping_mul(by as i64));
@@ -171,7 +173,7 @@ impl<'k> Product<'k> {
     }
 
     /// All rows of a column of tiles.
-    fn rows(&self, g: &mut Gen<'_>, spot: &Spot<'k>, rows: usize, tile: Tile) {
+    fn rows(&self, g: &mut impl Emitter<Reg = R>, spot: &Spot<'k, R>, rows: usize, tile: Tile) {
         let rest = self.k.m % rows;
         if let Some((begin, end)) = self.whole {
             // The range of all rows is full tiles and the rest. Only one that was split elsewhere leaves rows that go
@@ -206,7 +208,7 @@ impl<'k> Product<'k> {
         }
     }
 
-    fn tile(&self, g: &mut Gen<'_>, spot: &Spot<'k>, tile: Tile) {
+    fn tile(&self, g: &mut impl Emitter<Reg = R>, spot: &Spot<'k, R>, tile: Tile) {
         let zero = g.constant(self.shape, self.lane, 0);
         let acc = vec![zero; tile.rows * tile.vectors];
         let acc = self.sums(g, spot, tile, 0, acc);
@@ -215,7 +217,7 @@ impl<'k> Product<'k> {
                 let (row, vector) = (i / tile.vectors, i % tile.vectors);
                 let spot = self.along_m(g, spot, Pos::Const(0), row);
                 let site = spot.site.at(g, Pos::Const(0), vector * self.shape.lanes);
-                self.finish(g, Site { scalars: vec![acc], ..site }, self.lanes(tile, vector));
+                self.finish(g, site.with_lanes(vec![acc]), self.lanes(tile, vector));
             }
         } else {
             self.finish_from_stack(g, spot, tile, &acc);
@@ -225,12 +227,12 @@ impl<'k> Product<'k> {
     /// The accumulators after the terms of the loops of `k` from number `depth` on.
     fn sums(
         &self,
-        g: &mut Gen<'_>,
-        spot: &Spot<'k>,
+        g: &mut impl Emitter<Reg = R>,
+        spot: &Spot<'k, R>,
         tile: Tile,
         depth: usize,
-        mut acc: Vec<Reg>,
-    ) -> Vec<Reg> {
+        mut acc: Vec<R>,
+    ) -> Vec<R> {
         let (length, dim) = (self.k.k[depth], self.m_dim() + 2 + depth);
         if length == 0 {
             return acc;
@@ -263,12 +265,12 @@ impl<'k> Product<'k> {
     /// `count` steps along the innermost loop of `k`, from position `pos + by` on.
     fn steps(
         &self,
-        g: &mut Gen<'_>,
-        spot: &Spot<'k>,
+        g: &mut impl Emitter<Reg = R>,
+        spot: &Spot<'k, R>,
         tile: Tile,
-        (pos, by): (Pos, usize),
+        (pos, by): (Pos<R>, usize),
         count: usize,
-        acc: &mut [Reg],
+        acc: &mut [R],
     ) {
         let m = self.m_dim();
         let inner = m + 1 + self.k.k.len();
@@ -281,7 +283,7 @@ impl<'k> Product<'k> {
             vectors.map(|v| self.transposed(g, b, v, self.lanes(tile, v))).collect::<Vec<_>>()
         });
         for i in 0..count {
-            let right: Vec<Reg> = match &transposed {
+            let right: Vec<R> = match &transposed {
                 Some(vectors) => vectors.iter().map(|v| v[i]).collect(),
                 None => {
                     let b = b.plus(b_step.wrapping_mul(i as i64));
@@ -290,18 +292,18 @@ impl<'k> Product<'k> {
             };
             for row in 0..tile.rows {
                 let by = a_row.wrapping_mul(row as i64).wrapping_add(a_step.wrapping_mul(i as i64));
-                let left = g.load_element(self.k.a.dtype, a.plus(by));
-                let left = g.splat(self.shape, self.lane, left);
+                let run = Run { dtype: self.k.a.dtype, stride: 0, lanes: self.shape.lanes };
+                let left = g.load_run(self.shape, self.lane, a.plus(by), run);
                 for (vector, &right) in right.iter().enumerate() {
                     let acc = &mut acc[row * tile.vectors + vector];
-                    *acc = g.multiply_add(self.lane, left, right, *acc);
+                    *acc = g.multiply_add(self.shape, self.lane, left, right, *acc);
                 }
             }
         }
     }
 
     /// Vector `vector` of the right operand at one step.
-    fn right(&self, g: &mut Gen<'_>, b: Ptr, vector: usize, lanes: usize) -> Reg {
+    fn right(&self, g: &mut impl Emitter<Reg = R>, b: Ptr<R>, vector: usize, lanes: usize) -> R {
         let (shape, n) = (self.shape, self.m_dim() + 1);
         let step = stride_bytes(&self.k.b, n);
         let b = b.plus(step.wrapping_mul((vector * shape.lanes) as i64));
@@ -310,47 +312,38 @@ impl<'k> Product<'k> {
     }
 
     /// Vector `vector` of the right operand at each of four steps, where neighbours in memory are neighbours along `k`.
-    fn transposed(&self, g: &mut Gen<'_>, b: Ptr, vector: usize, lanes: usize) -> [Reg; 4] {
-        let n = self.m_dim() + 1;
-        let step = stride_bytes(&self.k.b, n);
-        let ty = self.shape.ty(self.lane);
-        let columns = [0, 1, 2, 3].map(|j| {
-            let at = b.plus(step.wrapping_mul((vector * 4 + j.min(lanes - 1)) as i64));
-            let column = g.load(ty, at);
-            g.b.ins().bitcast(I8X16, bitcast_flags(), column)
-        });
-        let mut mix = |x: Reg, y: Reg, words: [u8; 4]| {
-            let bytes: Vec<u8> =
-                words.iter().flat_map(|w| (0..4).map(move |i| 4 * w + i)).collect();
-            let pattern = g.b.func.dfg.immediates.push(bytes.into());
-            g.b.ins().shuffle(x, y, pattern)
-        };
-        let [c0, c1, c2, c3] = columns;
-        let (low01, high01) = (mix(c0, c1, [0, 4, 1, 5]), mix(c0, c1, [2, 6, 3, 7]));
-        let (low23, high23) = (mix(c2, c3, [0, 4, 1, 5]), mix(c2, c3, [2, 6, 3, 7]));
-        let steps = [
-            mix(low01, low23, [0, 1, 4, 5]),
-            mix(low01, low23, [2, 3, 6, 7]),
-            mix(high01, high23, [0, 1, 4, 5]),
-            mix(high01, high23, [2, 3, 6, 7]),
-        ];
-        steps.map(|s| g.b.ins().bitcast(ty, bitcast_flags(), s))
+    fn transposed(
+        &self,
+        g: &mut impl Emitter<Reg = R>,
+        b: Ptr<R>,
+        vector: usize,
+        lanes: usize,
+    ) -> [R; 4] {
+        let step = stride_bytes(&self.k.b, self.m_dim() + 1);
+        let b = b.plus(step.wrapping_mul((vector * self.shape.lanes) as i64));
+        g.load_transposed(self.shape, self.lane, b, step, lanes)
     }
 
     /// One copy of the epilogue.
-    fn finish(&self, g: &mut Gen<'_>, site: Site<'k>, lanes: usize) {
+    fn finish(&self, g: &mut impl Emitter<Reg = R>, site: Site<'k, R>, lanes: usize) {
         let copies = self.epilogue.copies(g, &site, 1, lanes);
         self.epilogue.stores(g, &site, &copies, lanes);
     }
 
     /// The epilogue, in a loop over the rows of a tile and, where it is scalar, over their elements.
-    fn finish_from_stack(&self, g: &mut Gen<'_>, spot: &Spot<'k>, tile: Tile, acc: &[Reg]) {
+    fn finish_from_stack(
+        &self,
+        g: &mut impl Emitter<Reg = R>,
+        spot: &Spot<'k, R>,
+        tile: Tile,
+        acc: &[R],
+    ) {
         let lanes = self.shape.lanes;
-        let width = self.lane.bytes().map_or(1, |b| b) as i64;
+        let width = lane_bytes(self.lane) as i64;
         let row_bytes = (tile.vectors * lanes) as i64 * width;
         let slot = g.slot(tile.rows * row_bytes as usize);
         for (i, &acc) in acc.iter().enumerate() {
-            g.store(acc, slot.plus((i * lanes) as i64 * width));
+            spill(g, self.shape, self.lane, acc, slot.plus((i * lanes) as i64 * width));
         }
         let rows = g.open(tile.rows, 1, &[]);
         let spot = self.along_m(g, spot, rows.pos, 0);
@@ -361,16 +354,16 @@ impl<'k> Product<'k> {
         if looped > 0 {
             let lp = g.open(looped, step, &[]);
             let at = g.advance(row, lp.pos, width);
-            let acc = g.load(self.epilogue.shape.ty(self.lane), at);
+            let acc = reload(g, self.epilogue.shape, self.lane, at);
             let site = spot.site.at(g, lp.pos, 0);
-            self.finish(g, Site { scalars: vec![acc], ..site }, step);
+            self.finish(g, site.with_lanes(vec![acc]), step);
             g.close(lp, &[]);
         }
         if columns > looped {
             let at = row.plus(looped as i64 * width);
-            let acc = g.load(self.epilogue.shape.ty(self.lane), at);
+            let acc = reload(g, self.epilogue.shape, self.lane, at);
             let site = spot.site.at(g, Pos::Const(0), looped);
-            self.finish(g, Site { scalars: vec![acc], ..site }, columns - looped);
+            self.finish(g, site.with_lanes(vec![acc]), columns - looped);
         }
         g.close(rows, &[]);
     }

@@ -1,44 +1,32 @@
 //! Row kernels: loops around rows, each worked on in phases.
 
 use crate::emit::body::Code;
-use crate::emit::fold::identity;
-use crate::emit::func::{Gen, Loop, Pos, Ptr};
-use crate::emit::inst::scalar_type;
-use crate::emit::memory::{Site, stride_bytes};
-use cranelift_codegen::ir::types::I64;
-use cranelift_codegen::ir::{InstBuilder, Value as Reg};
+use crate::emit::fold::{combine_some, identity, tree};
+use crate::emit::memory::{Site, lane_bytes, reload, spill, stride_bytes};
+use crate::emit::{Emitter, Loop, Pos, Ptr};
 use eggrad_body::{Body, Lane};
 use eggrad_schedule::{Access, FOLD_LANES, Fold, Phase, RowKernel, Store};
-
-/// Copies of a body that overlap in time, by the number of its instructions.
-fn copies_for(size: usize) -> usize {
-    match size {
-        0..=8 => 4,
-        9..=40 => 2,
-        _ => 1,
-    }
-}
 
 /// Up to this many instructions, all virtual lanes of a fold live in registers and the body is repeated for each;
 /// above, they live on the stack.
 const SMALL_FOLD: usize = 6;
 
 /// Addresses at the first position of all loops.
-pub(crate) fn start(g: &mut Gen<'_>, accesses: &[Access]) -> Vec<Ptr> {
+pub(crate) fn start<E: Emitter>(g: &mut E, accesses: &[Access]) -> Vec<Ptr<E::Reg>> {
     let at = |a: &Access| g.arg(a.arg).plus((a.offset * a.dtype.bytes()) as i64);
     accesses.iter().map(at).collect()
 }
 
 /// Opens loops of `sizes` for dimensions from `first` on, the outermost from `begin` to `end`, moving `ptrs` and
 /// adding to `positions`.
-pub(crate) fn open_outer(
-    g: &mut Gen<'_>,
+pub(crate) fn open_outer<E: Emitter>(
+    g: &mut E,
     sizes: &[usize],
     accesses: &[Access],
-    (begin, end): (Reg, Reg),
-    ptrs: &mut [Ptr],
-    positions: &mut Vec<Pos>,
-) -> Vec<Loop> {
+    (begin, end): (E::Reg, E::Reg),
+    ptrs: &mut [Ptr<E::Reg>],
+    positions: &mut Vec<Pos<E::Reg>>,
+) -> Vec<Loop<E>> {
     let mut loops = vec![];
     for (dim, &size) in sizes.iter().enumerate() {
         let lp = if dim == 0 { g.open_while(begin, end, 1) } else { g.open(size, 1, &[]) };
@@ -56,13 +44,13 @@ pub(crate) fn open_outer(
 }
 
 /// Closes the loops of [`open_outer`].
-pub(crate) fn close_outer(g: &mut Gen<'_>, loops: Vec<Loop>) {
+pub(crate) fn close_outer<E: Emitter>(g: &mut E, loops: Vec<Loop<E>>) {
     for lp in loops.into_iter().rev() {
         g.close(lp, &[]);
     }
 }
 
-pub(crate) fn emit(g: &mut Gen<'_>, k: &RowKernel, begin: Reg, end: Reg) {
+pub(crate) fn emit<E: Emitter>(g: &mut E, k: &RowKernel, begin: E::Reg, end: E::Reg) {
     if k.outer.contains(&0) {
         return;
     }
@@ -72,7 +60,8 @@ pub(crate) fn emit(g: &mut Gen<'_>, k: &RowKernel, begin: Reg, end: Reg) {
     let loops = open_outer(g, &k.outer, &k.accesses, range, &mut ptrs, &mut positions);
     positions.push(Pos::Const(0));
     let dim = k.outer.len();
-    let mut site = Site { accesses: &k.accesses, ptrs, positions, dim, scalars: vec![] };
+    let scalars = vec![];
+    let mut site = Site { accesses: &k.accesses, ptrs, positions, dim, scalars, lanewise: false };
     for phase in &k.phases {
         let results = match phase {
             Phase::Pass { body, folds, stores } => pass(g, &site, k.row, body, folds, stores),
@@ -89,16 +78,16 @@ pub(crate) fn emit(g: &mut Gen<'_>, k: &RowKernel, begin: Reg, end: Reg) {
 }
 
 /// One walk along the row; returns the results of its folds.
-fn pass(
-    g: &mut Gen<'_>,
-    site: &Site<'_>,
+fn pass<E: Emitter>(
+    g: &mut E,
+    site: &Site<'_, E::Reg>,
     row: usize,
     body: &Body,
     folds: &[Fold],
     stores: &[Store],
-) -> Vec<Reg> {
+) -> Vec<E::Reg> {
     let values = folds.iter().map(|f| f.value);
-    let mut code = Code::new(body, stores, values, site.accesses, site.dim);
+    let mut code = Code::new(g, body, stores, values, site.accesses, site.dim);
     if row > 0 {
         code.hoist(g, site);
     }
@@ -110,7 +99,7 @@ fn pass(
         walk.map(g);
         vec![]
     } else if code.shape.is_vector()
-        && (unrolled <= 32 || folds.len() == 1 && code.size() <= SMALL_FOLD)
+        && (unrolled <= g.tuning().repeated || folds.len() == 1 && code.size() <= SMALL_FOLD)
     {
         walk.fold_in_registers(g)
     } else {
@@ -119,14 +108,14 @@ fn pass(
 }
 
 /// A body, where it stands, and what is done along the row.
-struct Walk<'w, 'k> {
-    code: &'w Code<'k>,
-    site: &'w Site<'k>,
+struct Walk<'w, 'k, R> {
+    code: &'w Code<'k, R>,
+    site: &'w Site<'k, R>,
     row: usize,
     folds: &'w [Fold],
 }
 
-impl Walk<'_, '_> {
+impl<R: Copy> Walk<'_, '_, R> {
     fn lane(&self, fold: &Fold) -> Lane {
         self.code.body.lane(fold.value)
     }
@@ -135,12 +124,12 @@ impl Walk<'_, '_> {
     /// the row. Returns the folded values, copy by copy.
     fn copies(
         &self,
-        g: &mut Gen<'_>,
-        pos: Pos,
+        g: &mut impl Emitter<Reg = R>,
+        pos: Pos<R>,
         by: usize,
         count: usize,
         lanes: usize,
-    ) -> Vec<Vec<Reg>> {
+    ) -> Vec<Vec<R>> {
         let site = self.site.at(g, pos, by);
         let copies = self.code.copies(g, &site, count, lanes);
         self.code.stores(g, &site, &copies, lanes);
@@ -154,13 +143,13 @@ impl Walk<'_, '_> {
 
     /// Walks the row by `step` vectors, then over the rest: calls `each` with a position, vectors past it, number of
     /// vectors, and lanes of the last.
-    fn walk(
+    fn walk<E: Emitter<Reg = R>>(
         &self,
-        g: &mut Gen<'_>,
+        g: &mut E,
         step: usize,
-        state: Vec<Reg>,
-        mut each: impl FnMut(&mut Gen<'_>, Vec<Reg>, Pos, usize, usize, usize) -> Vec<Reg>,
-    ) -> Vec<Reg> {
+        state: Vec<R>,
+        mut each: impl FnMut(&mut E, Vec<R>, Pos<R>, usize, usize, usize) -> Vec<R>,
+    ) -> Vec<R> {
         let lanes = self.code.shape.lanes;
         let stride = step * lanes;
         let looped = self.row / stride * stride;
@@ -178,8 +167,9 @@ impl Walk<'_, '_> {
         state
     }
 
-    fn map(&self, g: &mut Gen<'_>) {
-        let step = if self.code.shape.is_vector() { copies_for(self.code.size()) } else { 1 };
+    fn map(&self, g: &mut impl Emitter<Reg = R>) {
+        let copies = (g.tuning().copies)(self.code.size());
+        let step = if self.code.shape.is_vector() { copies } else { 1 };
         self.walk(g, step, vec![], |g, _, pos, by, count, lanes| {
             self.copies(g, pos, by, count, lanes);
             vec![]
@@ -187,7 +177,7 @@ impl Walk<'_, '_> {
     }
 
     /// All virtual lanes in registers, the body once for each vector of them.
-    fn fold_in_registers(&self, g: &mut Gen<'_>) -> Vec<Reg> {
+    fn fold_in_registers(&self, g: &mut impl Emitter<Reg = R>) -> Vec<R> {
         let shape = self.code.shape;
         let registers = FOLD_LANES / shape.lanes;
         let mut state = vec![];
@@ -202,39 +192,37 @@ impl Walk<'_, '_> {
                 let lanes = if copy + 1 == count { lanes } else { shape.lanes };
                 for (i, (fold, &x)) in self.folds.iter().zip(values).enumerate() {
                     let acc = &mut state[i * registers + copy];
-                    *acc = g.combine_some(shape, (fold.op, self.lane(fold)), *acc, x, lanes);
+                    *acc = combine_some(g, shape, (fold.op, self.lane(fold)), *acc, x, lanes);
                 }
             }
             state
         });
         let all = self.folds.iter().zip(state.chunks(registers));
-        all.map(|(f, lanes)| g.tree(shape, (f.op, self.lane(f)), lanes)).collect()
+        all.map(|(f, lanes)| tree(g, shape, (f.op, self.lane(f)), lanes)).collect()
     }
 
     /// Virtual lanes on the stack.
-    fn fold_on_stack(&self, g: &mut Gen<'_>) -> Vec<Reg> {
+    fn fold_on_stack(&self, g: &mut impl Emitter<Reg = R>) -> Vec<R> {
         let shape = self.code.shape;
         let registers = FOLD_LANES / shape.lanes;
         let mut slots = vec![];
         for fold in self.folds {
             let lane = self.lane(fold);
-            let bytes = scalar_type(lane).bytes() as usize;
+            let bytes = lane_bytes(lane);
             let slot = g.slot(FOLD_LANES * bytes);
             let start = g.constant(shape, lane, identity(fold.op, lane));
             for i in 0..registers {
-                g.store(start, slot.plus((i * bytes * shape.lanes) as i64));
+                spill(g, shape, lane, start, slot.plus((i * bytes * shape.lanes) as i64));
             }
             slots.push((slot, bytes as i64));
         }
-        let step = if shape.is_vector() { copies_for(self.code.size()).min(2) } else { 1 };
+        let copies = (g.tuning().copies)(self.code.size());
+        let step = if shape.is_vector() { copies.min(2) } else { 1 };
         self.walk(g, step, vec![], |g, _, pos, by, count, lanes| {
             let values = self.copies(g, pos, by, count, lanes);
             let pos = match pos {
                 Pos::Const(c) => Pos::Const(c % FOLD_LANES as i64),
-                Pos::Dyn(v) => {
-                    let mask = g.b.ins().iconst(I64, FOLD_LANES as i64 - 1);
-                    Pos::Dyn(g.b.ins().band(v, mask))
-                }
+                Pos::Dyn(v) => Pos::Dyn(g.remainder(v, FOLD_LANES, self.row)),
             };
             for (copy, values) in values.iter().enumerate() {
                 let lanes = if copy + 1 == count { lanes } else { shape.lanes };
@@ -242,9 +230,9 @@ impl Walk<'_, '_> {
                 for ((fold, &(slot, bytes)), &x) in self.folds.iter().zip(&slots).zip(values) {
                     let (lane, at) = (self.lane(fold), g.advance(slot, pos, bytes));
                     let at = at.plus(past * bytes);
-                    let acc = g.load(shape.ty(lane), at);
-                    let acc = g.combine_some(shape, (fold.op, lane), acc, x, lanes);
-                    g.store(acc, at);
+                    let acc = reload(g, shape, lane, at);
+                    let acc = combine_some(g, shape, (fold.op, lane), acc, x, lanes);
+                    spill(g, shape, lane, acc, at);
                 }
             }
             vec![]
@@ -252,10 +240,10 @@ impl Walk<'_, '_> {
         let mut results = vec![];
         for (fold, &(slot, bytes)) in self.folds.iter().zip(&slots) {
             let (lane, vector) = (self.lane(fold), bytes * shape.lanes as i64);
-            let ty = shape.ty(lane);
-            let lanes: Vec<Reg> =
-                (0..registers).map(|i| g.load(ty, slot.plus(i as i64 * vector))).collect();
-            results.push(g.tree(shape, (fold.op, lane), &lanes));
+            let lanes: Vec<R> = (0..registers)
+                .map(|i| reload(g, shape, lane, slot.plus(i as i64 * vector)))
+                .collect();
+            results.push(tree(g, shape, (fold.op, lane), &lanes));
         }
         results
     }

@@ -1,7 +1,8 @@
 //! Rounding to whole numbers on processors without an instruction for it, which Cranelift would do by calls.
 
-use crate::emit::func::Gen;
-use crate::emit::inst::{Shape, f32_bits};
+use crate::clif::func::Gen;
+use crate::clif::inst::{f32_bits, ty};
+use crate::emit::{Lanes, Shape};
 use cranelift_codegen::ir::{InstBuilder, Value};
 use eggrad_body::{BinaryInst, CompareInst, Lane};
 
@@ -53,10 +54,10 @@ impl Gen<'_> {
         let ints = lane.bits_lane();
         let sign = if lane == Lane::F32 { 1 << 31 } else { 1 << 63 };
         let sign = self.constant(shape, ints, sign);
-        let (size, a) = (self.cast_bits(shape.ty(ints), size), self.cast_bits(shape.ty(ints), a));
+        let (size, a) = (self.cast_bits(ty(shape, ints), size), self.cast_bits(ty(shape, ints), a));
         let sign = self.binary(shape, BinaryInst::And, ints, a, sign);
         let bits = self.binary(shape, BinaryInst::Or, ints, size, sign);
-        self.cast_bits(shape.ty(lane), bits)
+        self.cast_bits(ty(shape, lane), bits)
     }
 
     /// From here on every float is whole.

@@ -6,53 +6,28 @@
 //! which flushes subnormal operands, where a select keeps them. It knows the pattern only by `LessThan`, so floats are
 //! compared by `GreaterThan` with operands swapped.
 
-use crate::emit::func::Gen;
+use crate::clif::func::Gen;
+use crate::emit::{Lanes, Shape, ill_typed};
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
-use cranelift_codegen::ir::types::{
-    F32, F32X4, F64, F64X2, I8, I8X16, I16X8, I32, I32X4, I64, I64X2,
-};
+use cranelift_codegen::ir::types::{F32, F32X4, F64, F64X2, I8, I8X16, I32, I32X4, I64, I64X2};
 use cranelift_codegen::ir::{Endianness, InstBuilder, MemFlagsData, Type, Value};
 use eggrad_body::{BinaryInst, CompareInst, Lane, ShiftInst, UnaryInst};
 
-/// How many lanes a value has, and how wide they are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Shape {
-    /// 1 for scalar code, else 4 or 2.
-    pub(crate) lanes: usize,
-    /// Bytes of a lane in vector code; of no meaning in scalar code, where lanes of all widths mix.
-    pub(crate) width: usize,
+/// Type of values of `lane`.
+pub(crate) fn ty(shape: Shape, lane: Lane) -> Type {
+    match (shape.is_vector(), lane) {
+        (false, _) => scalar_type(lane),
+        (true, Lane::F32) => F32X4,
+        (true, Lane::F64) => F64X2,
+        (true, Lane::I32) => I32X4,
+        (true, Lane::I64) => I64X2,
+        (true, Lane::Mask) => ints(shape).0,
+    }
 }
 
-impl Shape {
-    /// One lane.
-    pub(crate) const SCALAR: Shape = Shape { lanes: 1, width: 0 };
-
-    /// Vectors of lanes of `width` bytes.
-    pub(crate) fn vector(width: usize) -> Shape {
-        Shape { lanes: 16 / width, width }
-    }
-
-    pub(crate) fn is_vector(self) -> bool {
-        self.lanes > 1
-    }
-
-    /// Type of values of `lane`.
-    pub(crate) fn ty(self, lane: Lane) -> Type {
-        match (self.is_vector(), lane) {
-            (false, _) => scalar_type(lane),
-            (true, Lane::F32) => F32X4,
-            (true, Lane::F64) => F64X2,
-            (true, Lane::I32) => I32X4,
-            (true, Lane::I64) => I64X2,
-            (true, Lane::Mask) if self.width == 4 => I32X4,
-            (true, Lane::Mask) => I64X2,
-        }
-    }
-
-    /// Type of vectors of integers as wide as these lanes, and of one of them.
-    fn ints(self) -> (Type, Type) {
-        if self.width == 4 { (I32X4, I32) } else { (I64X2, I64) }
-    }
+/// Type of vectors of integers as wide as these lanes, and of one of them.
+pub(crate) fn ints(shape: Shape) -> (Type, Type) {
+    if shape.width == 4 { (I32X4, I32) } else { (I64X2, I64) }
 }
 
 pub(crate) fn scalar_type(lane: Lane) -> Type {
@@ -69,14 +44,58 @@ pub(crate) fn bitcast_flags() -> MemFlagsData {
     MemFlagsData::new().with_endianness(Endianness::Little)
 }
 
-#[cold]
-fn ill_typed(what: impl std::fmt::Debug) -> ! {
-    panic!("internal error: {what:?} on a lane that `Body::push` refuses")
+impl Gen<'_> {
+    /// The bit pattern `bits(j)` in lane `j` of a vector.
+    pub(crate) fn lanes_const(
+        &mut self,
+        shape: Shape,
+        lane: Lane,
+        bits: impl Fn(usize) -> u64,
+    ) -> Value {
+        let mut row = [0; 16];
+        for (j, target) in row.chunks_exact_mut(shape.width).enumerate() {
+            target.copy_from_slice(&bits(j).to_le_bytes()[..shape.width]);
+        }
+        let ty = ty(shape, lane);
+        if row == [0; 16] || row == [0xff; 16] {
+            // Made by one instruction from nothing.
+            let handle = self.b.func.dfg.constants.insert(row.to_vec().into());
+            return self.b.ins().vconst(ty, handle);
+        }
+        self.table_row(ty, row)
+    }
+
+    /// The same bits as another type of the same size.
+    pub(crate) fn cast_bits(&mut self, ty: Type, value: Value) -> Value {
+        if self.b.func.dfg.value_type(value) == ty {
+            return value;
+        }
+        self.b.ins().bitcast(ty, bitcast_flags(), value)
+    }
+
+    /// A conversion that the vector units of common processors do not have.
+    fn lane_by_lane(&mut self, shape: Shape, from: Lane, to: Lane, a: Value) -> Value {
+        let mut result = None;
+        for j in 0..shape.lanes {
+            let element = self.extract(shape, from, a, j);
+            let element = self.convert(Shape::SCALAR, from, to, element);
+            result = Some(self.insert(shape, to, result, element, j));
+        }
+        result.unwrap_or(a)
+    }
+
+    /// The vector that begins with the lanes of `vector` from byte `first` on.
+    fn rotate(&mut self, shape: Shape, lane: Lane, vector: Value, first: usize) -> Value {
+        let pattern: Vec<u8> = (0..16).map(|byte| ((byte + first) % 16) as u8).collect();
+        let pattern = self.b.func.dfg.immediates.push(pattern.into());
+        let bytes = self.b.ins().bitcast(I8X16, bitcast_flags(), vector);
+        let moved = self.b.ins().shuffle(bytes, bytes, pattern);
+        self.b.ins().bitcast(ty(shape, lane), bitcast_flags(), moved)
+    }
 }
 
-impl Gen<'_> {
-    /// The bit pattern `bits` in every lane.
-    pub(crate) fn constant(&mut self, shape: Shape, lane: Lane, bits: u64) -> Value {
+impl Lanes for Gen<'_> {
+    fn constant(&mut self, shape: Shape, lane: Lane, bits: u64) -> Value {
         if !shape.is_vector() {
             return match lane {
                 Lane::F32 => self.b.ins().f32const(f32::from_bits(bits as u32)),
@@ -90,45 +109,19 @@ impl Gen<'_> {
         self.lanes_const(shape, lane, |_| bits)
     }
 
-    /// The bit pattern `bits(j)` in lane `j` of a vector.
-    pub(crate) fn lanes_const(
-        &mut self,
-        shape: Shape,
-        lane: Lane,
-        bits: impl Fn(usize) -> u64,
-    ) -> Value {
-        let mut row = [0; 16];
-        for (j, target) in row.chunks_exact_mut(shape.width).enumerate() {
-            target.copy_from_slice(&bits(j).to_le_bytes()[..shape.width]);
-        }
-        let ty = shape.ty(lane);
-        if row == [0; 16] || row == [0xff; 16] {
-            // Made by one instruction from nothing.
-            let handle = self.b.func.dfg.constants.insert(row.to_vec().into());
-            return self.b.ins().vconst(ty, handle);
-        }
-        self.table_row(ty, row)
+    fn first_lanes(&mut self, shape: Shape, count: usize) -> Value {
+        self.lanes_const(shape, Lane::Mask, |j| if j < count { u64::MAX } else { 0 })
     }
 
-    /// A scalar of `lane` in every lane.
-    pub(crate) fn splat(&mut self, shape: Shape, lane: Lane, scalar: Value) -> Value {
+    fn splat(&mut self, shape: Shape, lane: Lane, scalar: Value) -> Value {
         if !shape.is_vector() {
             return scalar;
         }
         let scalar = self.lane_from_scalar(shape, lane, scalar);
-        self.b.ins().splat(shape.ty(lane), scalar)
+        self.b.ins().splat(ty(shape, lane), scalar)
     }
 
-    /// The scalar as an element of a vector: masks widen.
-    pub(crate) fn lane_from_scalar(&mut self, shape: Shape, lane: Lane, scalar: Value) -> Value {
-        if lane != Lane::Mask {
-            return scalar;
-        }
-        self.b.ins().bmask(shape.ints().1, scalar)
-    }
-
-    /// Lane `j` of a vector as a scalar.
-    pub(crate) fn extract(&mut self, shape: Shape, lane: Lane, vector: Value, j: usize) -> Value {
+    fn extract(&mut self, shape: Shape, lane: Lane, vector: Value, j: usize) -> Value {
         if !shape.is_vector() {
             return vector;
         }
@@ -140,15 +133,21 @@ impl Gen<'_> {
         self.b.ins().ireduce(I8, bit)
     }
 
-    /// The same bits as another type of the same size.
-    pub(crate) fn cast_bits(&mut self, ty: Type, value: Value) -> Value {
-        if self.b.func.dfg.value_type(value) == ty {
-            return value;
-        }
-        self.b.ins().bitcast(ty, bitcast_flags(), value)
+    fn lanes_from(&mut self, shape: Shape, lane: Lane, vector: Value, first: usize) -> Value {
+        self.rotate(shape, lane, vector, first * shape.width)
     }
 
-    pub(crate) fn unary(&mut self, shape: Shape, op: UnaryInst, lane: Lane, a: Value) -> Value {
+    fn index(&mut self, shape: Shape, lane: Lane, at: Value, along: bool) -> Value {
+        let first = self.convert(Shape::SCALAR, Lane::I64, lane, at);
+        let all = self.splat(shape, lane, first);
+        if !along || !shape.is_vector() {
+            return all;
+        }
+        let steps = self.lanes_const(shape, lane, |j| j as u64);
+        self.b.ins().iadd(all, steps)
+    }
+
+    fn unary(&mut self, shape: Shape, op: UnaryInst, lane: Lane, a: Value) -> Value {
         match op {
             UnaryInst::Neg if lane.is_float() => self.b.ins().fneg(a),
             UnaryInst::Neg => self.b.ins().ineg(a),
@@ -166,14 +165,7 @@ impl Gen<'_> {
         }
     }
 
-    pub(crate) fn binary(
-        &mut self,
-        shape: Shape,
-        op: BinaryInst,
-        lane: Lane,
-        a: Value,
-        b: Value,
-    ) -> Value {
+    fn binary(&mut self, shape: Shape, op: BinaryInst, lane: Lane, a: Value, b: Value) -> Value {
         let float = lane.is_float();
         match op {
             BinaryInst::Add if float => self.b.ins().fadd(a, b),
@@ -197,8 +189,7 @@ impl Gen<'_> {
         }
     }
 
-    /// `a · b + c`: rounded once where the processor can.
-    pub(crate) fn multiply_add(&mut self, lane: Lane, a: Value, b: Value, c: Value) -> Value {
+    fn multiply_add(&mut self, _: Shape, lane: Lane, a: Value, b: Value, c: Value) -> Value {
         if !lane.is_float() {
             let product = self.b.ins().imul(a, b);
             self.b.ins().iadd(product, c)
@@ -210,7 +201,7 @@ impl Gen<'_> {
         }
     }
 
-    pub(crate) fn shift(&mut self, op: ShiftInst, a: Value, by: u8) -> Value {
+    fn shift(&mut self, _: Shape, op: ShiftInst, _: Lane, a: Value, by: u8) -> Value {
         let by = self.b.ins().iconst(I32, i64::from(by));
         match op {
             ShiftInst::Shl => self.b.ins().ishl(a, by),
@@ -220,14 +211,7 @@ impl Gen<'_> {
     }
 
     /// See Note [No less-than].
-    pub(crate) fn compare(
-        &mut self,
-        shape: Shape,
-        op: CompareInst,
-        lane: Lane,
-        a: Value,
-        b: Value,
-    ) -> Value {
+    fn compare(&mut self, shape: Shape, op: CompareInst, lane: Lane, a: Value, b: Value) -> Value {
         let mask = if lane.is_float() {
             let (code, a, b) = match op {
                 CompareInst::Eq => (FloatCC::Equal, a, b),
@@ -249,28 +233,19 @@ impl Gen<'_> {
             };
             self.b.ins().icmp(code, a, b)
         };
-        debug_assert_eq!(self.b.func.dfg.value_type(mask), shape.ty(Lane::Mask));
+        debug_assert_eq!(self.b.func.dfg.value_type(mask), ty(shape, Lane::Mask));
         mask
     }
 
-    /// `mask ? a : b`, moving bits.
-    pub(crate) fn select(
-        &mut self,
-        shape: Shape,
-        lane: Lane,
-        mask: Value,
-        a: Value,
-        b: Value,
-    ) -> Value {
+    fn select(&mut self, shape: Shape, lane: Lane, mask: Value, a: Value, b: Value) -> Value {
         if !shape.is_vector() {
             return self.b.ins().select(mask, a, b);
         }
-        let mask = self.cast_bits(shape.ty(lane), mask);
+        let mask = self.cast_bits(ty(shape, lane), mask);
         self.b.ins().bitselect(mask, a, b)
     }
 
-    /// Conversion by value.
-    pub(crate) fn convert(&mut self, shape: Shape, from: Lane, to: Lane, a: Value) -> Value {
+    fn convert(&mut self, shape: Shape, from: Lane, to: Lane, a: Value) -> Value {
         if from == to {
             return a;
         }
@@ -285,7 +260,7 @@ impl Gen<'_> {
                 let one = if to == Lane::F32 { f32_bits(1.0) } else { 1f64.to_bits() };
                 let one = self.constant(shape, to.bits_lane(), one);
                 let bits = self.b.ins().band(a, one);
-                self.cast_bits(shape.ty(to), bits)
+                self.cast_bits(ty(shape, to), bits)
             }
             (Lane::Mask, Lane::F32 | Lane::F64) => {
                 let int = self.b.ins().uextend(I32, a);
@@ -297,9 +272,9 @@ impl Gen<'_> {
                     return self.lane_by_lane(shape, from, to, a);
                 }
                 if from.is_float() {
-                    self.b.ins().fcvt_to_sint_sat(shape.ty(to), a)
+                    self.b.ins().fcvt_to_sint_sat(ty(shape, to), a)
                 } else {
-                    self.b.ins().fcvt_from_sint(shape.ty(to), a)
+                    self.b.ins().fcvt_from_sint(ty(shape, to), a)
                 }
             }
             (Lane::F32, Lane::F64) => self.b.ins().fpromote(F64, a),
@@ -313,54 +288,21 @@ impl Gen<'_> {
         }
     }
 
-    /// A conversion that the vector units of common processors do not have.
-    fn lane_by_lane(&mut self, shape: Shape, from: Lane, to: Lane, a: Value) -> Value {
-        let mut result = None;
-        for j in 0..shape.lanes {
-            let element = self.extract(shape, from, a, j);
-            let element = self.convert(Shape::SCALAR, from, to, element);
-            result = Some(self.insert(shape, to, result, element, j));
-        }
-        result.unwrap_or(a)
+    fn bitcast(&mut self, shape: Shape, to: Lane, a: Value) -> Value {
+        self.cast_bits(ty(shape, to), a)
     }
 
-    /// The vector with lane `j` replaced by a scalar; the other lanes of a missing vector are 0.
-    pub(crate) fn insert(
-        &mut self,
-        shape: Shape,
-        lane: Lane,
-        vector: Option<Value>,
-        scalar: Value,
-        j: usize,
-    ) -> Value {
-        let element = self.lane_from_scalar(shape, lane, scalar);
-        match vector {
-            Some(vector) => self.b.ins().insertlane(vector, element, j as u8),
-            None if j == 0 => self.b.ins().scalar_to_vector(shape.ty(lane), element),
-            None => {
-                let zero = self.constant(shape, lane, 0);
-                self.b.ins().insertlane(zero, element, j as u8)
-            }
-        }
-    }
-
-    /// Four bytes, `u8` or `bool`, as four lanes of 32 bits.
-    pub(crate) fn widen_bytes(&mut self, four: Value) -> Value {
-        let vector = self.b.ins().scalar_to_vector(I32X4, four);
-        let bytes = self.cast_bits(I8X16, vector);
-        let words = self.b.ins().uwiden_low(bytes);
-        self.b.ins().uwiden_low(words)
-    }
-
-    /// The low bytes of four lanes of 32 bits, as one integer.
-    pub(crate) fn narrow_bytes(&mut self, lanes: Value, mask: u64) -> Value {
-        let mask = self.constant(Shape::vector(4), Lane::I32, mask);
-        let low = self.b.ins().band(lanes, mask);
-        let words = self.b.ins().snarrow(low, low);
-        debug_assert_eq!(self.b.func.dfg.value_type(words), I16X8);
-        let bytes = self.b.ins().unarrow(words, words);
-        let ints = self.cast_bits(I32X4, bytes);
-        self.b.ins().extractlane(ints, 0)
+    /// Unordered compares hold for NaN on either side: the first keeps a NaN accumulator, the second lets a NaN element
+    /// win.
+    fn extreme(&mut self, shape: Shape, largest: bool, lane: Lane, acc: Value, x: Value) -> Value {
+        let keeps = match largest {
+            true => FloatCC::UnorderedOrGreaterThan,
+            false => FloatCC::UnorderedOrLessThan,
+        };
+        let keep = self.b.ins().fcmp(keeps, acc, x);
+        let best = self.select(shape, lane, keep, acc, x);
+        let nan = self.b.ins().fcmp(FloatCC::Unordered, x, x);
+        self.select(shape, lane, nan, x, best)
     }
 }
 
