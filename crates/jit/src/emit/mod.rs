@@ -5,6 +5,7 @@ mod column;
 mod emitter;
 mod fold;
 mod memory;
+mod panel;
 mod product;
 mod row;
 

@@ -2,10 +2,11 @@
 
 use crate::emit::body::Code;
 use crate::emit::memory::{Site, lane_bytes, reload, spill, stride_bytes};
+use crate::emit::panel::Panels;
 use crate::emit::row::{close_outer, open_outer, start};
 use crate::emit::{Emitter, Pos, Ptr, Run, Shape, Tuning};
 use eggrad_body::Lane;
-use eggrad_schedule::ProductKernel;
+use eggrad_schedule::{Access, ProductKernel};
 
 /// Steps along `k` in one round of the loops that matter.
 const UNROLL: usize = 4;
@@ -37,8 +38,8 @@ pub(crate) fn emit<E: Emitter>(g: &mut E, k: &ProductKernel, begin: E::Reg, end:
     } else {
         choose_tile(g.tuning(), k.m, k.n.div_ceil(shape.lanes))
     };
-    let whole = k.batch.is_empty().then_some((begin, end));
-    let product = Product { k, lane, shape, epilogue, inline, transpose, whole };
+    let range = k.batch.is_empty().then_some((begin, end));
+    let product = Product { k, lane, shape, tile, epilogue, inline, transpose };
 
     let mut accesses = vec![k.a.clone(), k.b.clone()];
     accesses.extend(k.accesses.iter().cloned());
@@ -59,28 +60,10 @@ pub(crate) fn emit<E: Emitter>(g: &mut E, k: &ProductKernel, begin: E::Reg, end:
         scalars: vec![],
         lanewise: false,
     };
-    let spot = Spot { a: ptrs[0], b: ptrs[1], site };
-
-    let lanes = shape.lanes;
-    let block = tile.1 * lanes;
-    let looped = k.n / block * block;
-    if looped > 0 {
-        let lp = g.open(looped, block, &[]);
-        let spot = product.along_n(g, &spot, lp.pos, 0);
-        product.rows(
-            g,
-            &spot,
-            tile.0,
-            Tile { rows: tile.0, vectors: tile.1, last: lanes, unroll: UNROLL },
-        );
-        g.close(lp, &[]);
-    }
-    let rest = k.n - looped;
-    if rest > 0 {
-        let spot = product.along_n(g, &spot, Pos::Const(0), looped);
-        let last = (rest - 1) % lanes + 1;
-        let vectors = rest.div_ceil(lanes);
-        product.rows(g, &spot, tile.0, Tile { rows: tile.0, vectors, last, unroll: UNROLL });
+    let spot = Spot { a: ptrs[0], b: ptrs[1], partial: None, site };
+    match Panels::new(k, tile, shape) {
+        Some(panels) => product.panels(g, &spot, &panels, range),
+        None => product.columns(g, &spot, Pass { range, work: Work::All }),
     }
     close_outer(g, loops);
 }
@@ -110,6 +93,25 @@ fn choose_tile(tuning: &Tuning, m: usize, n: usize) -> (usize, usize) {
     tuning.tiles.iter().filter(fits).min_by_key(|tile| cost(tile)).copied().unwrap_or((1, 1))
 }
 
+/// What is done with the tiles of a walk over the result.
+#[derive(Clone, Copy)]
+pub(super) enum Work<'w> {
+    /// All terms, then the epilogue.
+    All,
+    /// Terms of the last loops of `k`, of these lengths, are added to the partial sums.
+    Add(&'w [usize]),
+    /// The epilogue of the partial sums.
+    Finish,
+}
+
+/// A walk over the result.
+#[derive(Clone, Copy)]
+pub(super) struct Pass<'w, R> {
+    /// Range of rows; all of them if it is none.
+    pub(super) range: Option<(R, R)>,
+    pub(super) work: Work<'w>,
+}
+
 /// Part of the result that is accumulated at once.
 #[derive(Clone, Copy)]
 struct Tile {
@@ -122,26 +124,29 @@ struct Tile {
 }
 
 /// Where a tile starts.
-struct Spot<'k, R> {
-    a: Ptr<R>,
-    b: Ptr<R>,
-    site: Site<'k, R>,
+#[derive(Clone)]
+pub(super) struct Spot<'k, R> {
+    pub(super) a: Ptr<R>,
+    pub(super) b: Ptr<R>,
+    /// Its partial sums, and bytes from row to row of them.
+    pub(super) partial: Option<(Ptr<R>, i64)>,
+    pub(super) site: Site<'k, R>,
 }
 
-struct Product<'k, R> {
-    k: &'k ProductKernel,
-    lane: Lane,
-    shape: Shape,
+pub(super) struct Product<'k, R> {
+    pub(super) k: &'k ProductKernel,
+    pub(super) lane: Lane,
+    pub(super) shape: Shape,
+    /// Rows and vectors of most tiles.
+    pub(super) tile: (usize, usize),
     epilogue: Code<'k, R>,
     inline: bool,
     /// Whether the right operand is loaded along `k` and transposed in registers.
     transpose: bool,
-    /// Range of rows, where these are the outermost loop.
-    whole: Option<(R, R)>,
 }
 
 impl<'k, R: Copy> Product<'k, R> {
-    fn m_dim(&self) -> usize {
+    pub(super) fn m_dim(&self) -> usize {
         self.k.batch.len()
     }
 
@@ -154,10 +159,14 @@ impl<'k, R: Copy> Product<'k, R> {
     ) -> Spot<'k, R> {
         let bytes = stride_bytes(&self.k.b, self.m_dim() + 1);
         let b = g.advance(spot.b, pos, bytes).plus(bytes.wrapping_mul(by as i64));
-        Spot { a: spot.a, b, site: spot.site.at(g, pos, by) }
+        let width = lane_bytes(self.lane) as i64;
+        let partial = spot
+            .partial
+            .map(|(ptr, row)| (g.advance(ptr, pos, width).plus(by as i64 * width), row));
+        Spot { a: spot.a, b, partial, site: spot.site.at(g, pos, by) }
     }
 
-    fn along_m(
+    pub(super) fn along_m(
         &self,
         g: &mut impl Emitter<Reg = R>,
         spot: &Spot<'k, R>,
@@ -169,13 +178,66 @@ impl<'k, R: Copy> Product<'k, R> {
         let a = g.advance(spot.a, pos, bytes).plus(bytes.wrapping_mul(by as i64));
         let n = spot.site.dim;
         let site = Site { dim: m, ..spot.site.clone() }.at(g, pos, by);
-        Spot { a, b: spot.b, site: Site { dim: n, ..site } }
+        let partial = spot
+            .partial
+            .map(|(ptr, row)| (g.advance(ptr, pos, row).plus(row.wrapping_mul(by as i64)), row));
+        Spot { a, b: spot.b, partial, site: Site { dim: n, ..site } }
+    }
+
+    /// `pos + by` further along loop `depth` of `k`.
+    pub(super) fn along_k(
+        &self,
+        g: &mut impl Emitter<Reg = R>,
+        spot: &Spot<'k, R>,
+        depth: usize,
+        pos: Pos<R>,
+        by: usize,
+    ) -> Spot<'k, R> {
+        let dim = self.m_dim() + 2 + depth;
+        let mut move_on = |access: &Access, ptr: Ptr<R>| {
+            let bytes = stride_bytes(access, dim);
+            g.advance(ptr, pos, bytes).plus(bytes.wrapping_mul(by as i64))
+        };
+        let (a, b) = (move_on(&self.k.a, spot.a), move_on(&self.k.b, spot.b));
+        Spot { a, b, ..spot.clone() }
+    }
+
+    /// All tiles.
+    pub(super) fn columns(
+        &self,
+        g: &mut impl Emitter<Reg = R>,
+        spot: &Spot<'k, R>,
+        pass: Pass<'_, R>,
+    ) {
+        let (rows, lanes) = (self.tile.0, self.shape.lanes);
+        let block = self.tile.1 * lanes;
+        let looped = self.k.n / block * block;
+        if looped > 0 {
+            let lp = g.open(looped, block, &[]);
+            let spot = self.along_n(g, spot, lp.pos, 0);
+            let tile = Tile { rows, vectors: self.tile.1, last: lanes, unroll: UNROLL };
+            self.rows(g, &spot, tile, pass);
+            g.close(lp, &[]);
+        }
+        let rest = self.k.n - looped;
+        if rest > 0 {
+            let spot = self.along_n(g, spot, Pos::Const(0), looped);
+            let (vectors, last) = (rest.div_ceil(lanes), (rest - 1) % lanes + 1);
+            self.rows(g, &spot, Tile { rows, vectors, last, unroll: UNROLL }, pass);
+        }
     }
 
     /// All rows of a column of tiles.
-    fn rows(&self, g: &mut impl Emitter<Reg = R>, spot: &Spot<'k, R>, rows: usize, tile: Tile) {
+    fn rows(
+        &self,
+        g: &mut impl Emitter<Reg = R>,
+        spot: &Spot<'k, R>,
+        tile: Tile,
+        pass: Pass<'_, R>,
+    ) {
+        let rows = tile.rows;
         let rest = self.k.m % rows;
-        if let Some((begin, end)) = self.whole {
+        if let Some((begin, end)) = pass.range {
             // The range of all rows is full tiles and the rest. Only one that was split elsewhere leaves rows that go
             // one by one, in small code.
             let mut sizes = vec![(rows, UNROLL)];
@@ -190,7 +252,7 @@ impl<'k, R: Copy> Product<'k, R> {
                 let lp = g.open_while(from, end, rows);
                 from = g.pos(lp.pos);
                 let spot = self.along_m(g, spot, lp.pos, 0);
-                self.tile(g, &spot, Tile { rows, unroll, ..tile });
+                self.tile(g, &spot, Tile { rows, unroll, ..tile }, pass.work);
                 g.close(lp, &[]);
             }
             return;
@@ -199,19 +261,29 @@ impl<'k, R: Copy> Product<'k, R> {
         if looped > 0 {
             let lp = g.open(looped, rows, &[]);
             let spot = self.along_m(g, spot, lp.pos, 0);
-            self.tile(g, &spot, tile);
+            self.tile(g, &spot, tile, pass.work);
             g.close(lp, &[]);
         }
         if rest > 0 {
             let spot = self.along_m(g, spot, Pos::Const(0), looped);
-            self.tile(g, &spot, Tile { rows: rest, ..tile });
+            self.tile(g, &spot, Tile { rows: rest, ..tile }, pass.work);
         }
     }
 
-    fn tile(&self, g: &mut impl Emitter<Reg = R>, spot: &Spot<'k, R>, tile: Tile) {
-        let zero = g.constant(self.shape, self.lane, 0);
-        let acc = vec![zero; tile.rows * tile.vectors];
-        let acc = self.sums(g, spot, tile, 0, acc);
+    fn tile(&self, g: &mut impl Emitter<Reg = R>, spot: &Spot<'k, R>, tile: Tile, work: Work<'_>) {
+        let acc = match work {
+            Work::All => {
+                let zero = g.constant(self.shape, self.lane, 0);
+                let acc = vec![zero; tile.rows * tile.vectors];
+                self.sums(g, spot, tile, &self.k.k, acc)
+            }
+            Work::Add(lengths) => {
+                let acc = self.reload(g, spot, tile);
+                let acc = self.sums(g, spot, tile, lengths, acc);
+                return self.spill(g, spot, tile, &acc);
+            }
+            Work::Finish => self.reload(g, spot, tile),
+        };
         if self.inline {
             for (i, &acc) in acc.iter().enumerate() {
                 let (row, vector) = (i / tile.vectors, i % tile.vectors);
@@ -224,25 +296,47 @@ impl<'k, R: Copy> Product<'k, R> {
         }
     }
 
-    /// The accumulators after the terms of the loops of `k` from number `depth` on.
+    /// Where the partial sums of each accumulator of a tile lie.
+    fn partials(&self, spot: &Spot<'k, R>, tile: Tile) -> Vec<Ptr<R>> {
+        let Some((ptr, row)) = spot.partial else {
+            panic!("internal error: there are no partial sums")
+        };
+        let vector = (self.shape.lanes * lane_bytes(self.lane)) as i64;
+        let at = |i: usize| {
+            ptr.plus(row * (i / tile.vectors) as i64 + vector * (i % tile.vectors) as i64)
+        };
+        (0..tile.rows * tile.vectors).map(at).collect()
+    }
+
+    fn reload(&self, g: &mut impl Emitter<Reg = R>, spot: &Spot<'k, R>, tile: Tile) -> Vec<R> {
+        let partials = self.partials(spot, tile).into_iter();
+        partials.map(|at| reload(g, self.shape, self.lane, at)).collect()
+    }
+
+    fn spill(&self, g: &mut impl Emitter<Reg = R>, spot: &Spot<'k, R>, tile: Tile, acc: &[R]) {
+        for (at, &acc) in self.partials(spot, tile).into_iter().zip(acc) {
+            spill(g, self.shape, self.lane, acc, at);
+        }
+    }
+
+    /// The accumulators after the terms of the last loops of `k`, of the given lengths.
     fn sums(
         &self,
         g: &mut impl Emitter<Reg = R>,
         spot: &Spot<'k, R>,
         tile: Tile,
-        depth: usize,
+        lengths: &[usize],
         mut acc: Vec<R>,
     ) -> Vec<R> {
-        let (length, dim) = (self.k.k[depth], self.m_dim() + 2 + depth);
+        let [length, inner @ ..] = lengths else { return acc };
+        let length = *length;
         if length == 0 {
             return acc;
         }
-        if depth + 1 < self.k.k.len() {
+        if !inner.is_empty() {
             let lp = g.open(length, 1, &acc);
-            let a = g.advance(spot.a, lp.pos, stride_bytes(&self.k.a, dim));
-            let b = g.advance(spot.b, lp.pos, stride_bytes(&self.k.b, dim));
-            let spot = Spot { a, b, site: spot.site.clone() };
-            let next = self.sums(g, &spot, tile, depth + 1, lp.carried.clone());
+            let spot = self.along_k(g, spot, self.k.k.len() - lengths.len(), lp.pos, 0);
+            let next = self.sums(g, &spot, tile, inner, lp.carried.clone());
             return g.close(lp, &next);
         }
         let whole = length / tile.unroll * tile.unroll;
