@@ -2,6 +2,7 @@
 //!
 //! * `left <=> right` is two rules; `left => a == b` says that, where `left` is, `a` and `b` are equal.
 //! * A comment line above a row is its reason. Every row has one.
+//! * `## source: text` says where the rows below it come from, up to the next such line.
 //! * Numbers on the left match any class that is that constant; on the right they have the type of the matched value.
 //! * Operands of commutative ops are also matched the other way round; there are no rules for that.
 //! * On the right, `(union ?S ?T)`, `(minus ?S ?T)` and `(meet ?S ?T)` are sets of axes, of which `?x` means those of
@@ -61,6 +62,8 @@ pub struct RuleInfo {
     pub text: String,
     /// Why it holds or what it is for.
     pub reason: String,
+    /// Where it comes from: what it follows from, or who wrote about it.
+    pub source: Option<String>,
 }
 
 /// A row that cannot be read.
@@ -131,8 +134,13 @@ pub fn describe_rules() -> Vec<RuleInfo> {
 pub(crate) fn parse(file: &str, text: &str) -> Result<Vec<Rule>, RuleError> {
     let mut rules: Vec<Rule> = vec![];
     let mut reason = String::new();
+    let mut source = None;
     for (i, line) in text.lines().enumerate() {
         let line = line.trim();
+        if let Some(text) = line.strip_prefix("## source:") {
+            source = Some(text.trim().to_string());
+            continue;
+        }
         if let Some(comment) = line.strip_prefix('#') {
             reason = comment.trim().to_string();
             continue;
@@ -153,12 +161,17 @@ pub(crate) fn parse(file: &str, text: &str) -> Result<Vec<Rule>, RuleError> {
             return Err(fail("has the name of an earlier rule".into()));
         }
         let reason = std::mem::take(&mut reason);
-        rules.extend(row(name, line, reason).map_err(fail)?);
+        rules.extend(row(name, line, reason, source.clone()).map_err(fail)?);
     }
     Ok(rules)
 }
 
-fn row(name: &str, line: &str, reason: String) -> Result<Vec<Rule>, String> {
+fn row(
+    name: &str,
+    line: &str,
+    reason: String,
+    source: Option<String>,
+) -> Result<Vec<Rule>, String> {
     let (head, body) = line.split_once("]:").ok_or("needs `[class]:` after its name")?;
     let class = head.split_once('[').map(|h| h.1.trim()).unwrap_or("");
     let class = RuleClass::ALL.into_iter().find(|c| c.name() == class);
@@ -173,7 +186,7 @@ fn row(name: &str, line: &str, reason: String) -> Result<Vec<Rule>, String> {
         .filter(|c| !c.is_empty())
         .map(Condition::parse)
         .collect::<Result<_, _>>()?;
-    let info = RuleInfo { name: name.into(), class, text: body.trim().into(), reason };
+    let info = RuleInfo { name: name.into(), class, text: body.trim().into(), reason, source };
     let rule = |name: &str, left: &str, right: &str| {
         let (equal, right) = match right.split_once("==") {
             Some((a, b)) => (Some(expression(a)?), b),
