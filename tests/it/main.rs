@@ -10,6 +10,7 @@ mod loss;
 mod mistakes;
 mod optimizer;
 mod pipeline;
+mod rules;
 mod run;
 mod tidy;
 mod train;

@@ -17,7 +17,7 @@ use egg::{ENodeOrVar, Id, Searcher};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Name under which folded linear layers are counted among the rules.
-const FOLDING: &str = "linear-folding";
+pub(crate) const FOLDING: &str = "linear-folding";
 
 /// What saturation did.
 #[derive(Clone, Debug)]
