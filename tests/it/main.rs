@@ -12,6 +12,7 @@ mod mistakes;
 mod models;
 mod optimizer;
 mod pipeline;
+mod rules;
 mod run;
 mod threads;
 mod tidy;

@@ -31,7 +31,7 @@ const ARROWS: [(&str, &[&str]); 10] = [
     ("body", &[]),
     ("interp", &["ir"]),
     ("autodiff", &["ir"]),
-    ("rewrite", &["ir", "interp"]),
+    ("rewrite", &["ir", "interp", "autodiff"]),
     ("schedule", &["ir", "body"]),
     ("jit", &["ir", "body", "schedule"]),
     ("nn", &["ir"]),

@@ -19,6 +19,9 @@ pub enum Error {
     /// The optimizer refused its input or did not trust its result.
     #[error(transparent)]
     Rewrite(#[from] eggrad_rewrite::RewriteError),
+    /// Rules of the user's own are wrong or cannot be read.
+    #[error(transparent)]
+    Rules(#[from] eggrad_rewrite::RuleErrors),
     /// The graph cannot be laid out in memory.
     #[error(transparent)]
     Schedule(#[from] eggrad_schedule::ScheduleError),

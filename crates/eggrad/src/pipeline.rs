@@ -7,7 +7,7 @@ use crate::stage::Stages;
 use eggrad_autodiff::{hoist, merge_scans};
 use eggrad_ir::{Graph, TypeError, inline};
 use eggrad_jit::{self as jit, Executable, JitConfig};
-use eggrad_rewrite::{Danger, RewriteConfig, RewriteError, Semantics};
+use eggrad_rewrite::{Danger, RewriteConfig, RewriteError, RuleSet, Semantics};
 use eggrad_schedule::{ScheduleConfig, clusters, schedule};
 use std::path::PathBuf;
 
@@ -18,6 +18,8 @@ pub struct Options {
     pub rewrite: bool,
     /// What rewriting may change.
     pub semantics: Semantics,
+    /// The rules it goes by: those that ship, and perhaps some of your own.
+    pub rules: RuleSet,
     /// Threads that share the loops of large kernels in a run; the bits are the same for any number.
     pub threads: usize,
     /// Folder for a picture (`.dot`) and a text (`.txt`) of the graph after each stage.
@@ -26,7 +28,13 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { rewrite: true, semantics: Semantics::Real, threads: 1, dump: None }
+        Options {
+            rewrite: true,
+            semantics: Semantics::Real,
+            rules: RuleSet::standard(),
+            threads: 1,
+            dump: None,
+        }
     }
 }
 
@@ -135,7 +143,8 @@ fn rewrite(graph: Graph, config: &RewriteConfig) -> Result<(Graph, Rewritten), E
 }
 
 fn rewrite_config(options: &Options) -> RewriteConfig {
-    RewriteConfig { semantics: options.semantics, ..RewriteConfig::default() }
+    let (semantics, rules) = (options.semantics, options.rules.clone());
+    RewriteConfig { semantics, rules, ..RewriteConfig::default() }
 }
 
 /// Adds what rewriting did to the report.

@@ -3,17 +3,30 @@
 use crate::axes::AxisSet;
 use crate::build::axes;
 use crate::facts::{Data, Egraph, Facts};
+use crate::pattern::variable;
+use crate::sorts::Place::{self, AxesOf, Just, Tensor};
+use crate::sorts::Sort;
 use egg::{Subst, Var};
 
 macro_rules! conditions {
-    ($($(#[$doc:meta])* $Name:ident = $text:literal, $arity:literal;)*) => {
+    ($($(#[$doc:meta])* $Name:ident = $text:literal, $takes:expr;)*) => {
         /// What a condition asks.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum Asks { $($(#[$doc])* $Name,)* }
 
         impl Asks {
-            fn from_name(name: &str) -> Option<(Asks, usize)> {
-                match name { $($text => Some((Asks::$Name, $arity)),)* _ => None }
+            fn from_name(name: &str) -> Option<Asks> {
+                match name { $($text => Some(Asks::$Name),)* _ => None }
+            }
+
+            /// Name in rule files.
+            pub(crate) fn name(self) -> &'static str {
+                match self { $(Asks::$Name => $text,)* }
+            }
+
+            /// What it asks about, place by place.
+            pub(crate) fn takes(self) -> &'static [Place] {
+                match self { $(Asks::$Name => &$takes,)* }
             }
         }
     };
@@ -21,43 +34,43 @@ macro_rules! conditions {
 
 conditions! {
     /// No axis is in both; a tensor stands for its axes, here and below.
-    Disjoint = "disjoint", 2;
+    Disjoint = "disjoint", [AxesOf, AxesOf];
     /// Every axis of the first is in the second.
-    Subset = "subset", 2;
+    Subset = "subset", [AxesOf, AxesOf];
     /// Both have the same axes.
-    SameAxes = "same_axes", 2;
+    SameAxes = "same_axes", [AxesOf, AxesOf];
     /// The first has fewer axes than the second, and no other ones.
-    Smaller = "smaller", 2;
+    Smaller = "smaller", [AxesOf, AxesOf];
     /// Over the first, which both tensors have, the product is a contraction: one has an axis the other has not.
-    Contracts = "contracts", 3;
+    Contracts = "contracts", [AxesOf, AxesOf, AxesOf];
     /// No element is 0.
-    NonZero = "nonzero", 1;
+    NonZero = "nonzero", [Tensor];
     /// No element is so near 0 that its reciprocal overflows in any float type.
-    Moderate = "moderate", 1;
+    Moderate = "moderate", [Tensor];
     /// Every element is above 0.
-    Positive = "positive", 1;
+    Positive = "positive", [Tensor];
     /// No element is below 0.
-    NonNegative = "nonnegative", 1;
+    NonNegative = "nonnegative", [Tensor];
     /// Elements may be far above 0.
-    Wide = "wide", 1;
+    Wide = "wide", [Tensor];
     /// Made of frozen states and constants alone.
-    Fixed = "fixed", 1;
+    Fixed = "fixed", [Tensor];
     /// Fixed, and not of constants alone.
-    Frozen = "frozen", 1;
+    Frozen = "frozen", [Tensor];
     /// Not fixed: different from run to run.
-    Changes = "changes", 1;
+    Changes = "changes", [Tensor];
     /// Every element is an integer.
-    Integer = "integer", 1;
+    Integer = "integer", [Tensor];
     /// Every element is a real number.
-    Finite = "finite", 1;
+    Finite = "finite", [Tensor];
     /// Every element is the same known number.
-    Constant = "constant", 1;
+    Constant = "constant", [Tensor];
     /// One known number, without axes.
-    Number = "number", 1;
+    Number = "number", [Tensor];
     /// The second is not negative and sums to one over the first.
-    Simplex = "simplex", 2;
+    Simplex = "simplex", [AxesOf, Tensor];
     /// The first, integers, are positions along the second, one axis.
-    InRange = "in_range", 2;
+    InRange = "in_range", [Just(Sort::Int), AxesOf];
 }
 
 /// A condition on variables.
@@ -73,12 +86,10 @@ impl Condition {
         let (name, rest) =
             text.split_once('(').ok_or(format!("has a condition `{text}` without operands"))?;
         let inside = rest.strip_suffix(')').ok_or(format!("has an open condition `{text}`"))?;
-        let (asks, arity) = Asks::from_name(name).ok_or(format!("knows no condition `{name}`"))?;
-        let args: Vec<Var> = inside
-            .split(',')
-            .map(|a| a.trim().parse())
-            .collect::<Result<_, _>>()
-            .map_err(|e| format!("has a bad variable in `{text}`: {e}"))?;
+        let asks = Asks::from_name(name).ok_or(format!("knows no condition `{name}`"))?;
+        let args: Vec<Var> =
+            inside.split(',').map(|a| variable(a.trim())).collect::<Result<_, _>>()?;
+        let arity = asks.takes().len();
         if args.len() != arity {
             return Err(format!("gives `{name}` {} operands instead of {arity}", args.len()));
         }

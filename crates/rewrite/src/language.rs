@@ -135,6 +135,34 @@ impl Head {
         }
     }
 
+    /// Name in rule files; of what these cannot name, what it is.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Head::Axes(_) => "axes",
+            Head::Renaming(_) => "renaming",
+            Head::Type(_) => "type",
+            Head::Const(..) => "const",
+            Head::Unary(op) => op.name(),
+            Head::Binary(op) => op.name(),
+            Head::Compare(op) => op.name(),
+            Head::Select => "select",
+            Head::Cast => "cast",
+            Head::Mark(op) => op.name(),
+            Head::Reduce(op) => op.name(),
+            Head::Softmax(op) => op.name(),
+            Head::CrossEntropy(op) => op.name(),
+            Head::Dot => "dot",
+            Head::Expand => "expand",
+            Head::Rename => "rename",
+            Head::OneHot => "one_hot",
+            Head::Gather => "gather",
+            Head::ScatterAdd => "scatter_add",
+            Head::Iota => "iota",
+            Head::Size => "size",
+            Head::Opaque(_) => "opaque",
+        }
+    }
+
     /// The head called `name` in rule files.
     pub(crate) fn from_name(name: &str) -> Option<Head> {
         let op = UnaryOp::from_name(name).map(Head::Unary);

@@ -14,7 +14,6 @@ mod affine;
 mod axes;
 mod build;
 mod cancel;
-#[cfg(test)]
 mod check;
 mod choose;
 mod condition;
@@ -22,12 +21,15 @@ mod copy;
 mod cost;
 mod danger;
 mod domains;
+mod draws;
 mod extract;
 mod facts;
 mod fit;
+mod infix;
 mod interval;
 mod language;
 mod lower;
+mod measure;
 mod meet;
 #[cfg(test)]
 mod mistakes;
@@ -36,22 +38,30 @@ mod normal;
 mod optimize;
 #[cfg(test)]
 mod order;
+mod page;
 mod pairs;
 mod pattern;
 mod raise;
 mod rational;
 mod report;
+mod rows;
+mod rule_set;
 mod rules;
 mod saturate;
 mod search;
+mod sides;
 mod slices;
 mod small;
+mod sorts;
 #[cfg(test)]
 mod sound;
+mod terms;
 mod together;
 mod validate;
 
 pub use cost::{Cost, OpClass, TableCost, Work};
 pub use optimize::{Limits, RewriteConfig, RewriteError, Semantics, optimize};
 pub use report::{Danger, Report, Stop, Validation};
-pub use rules::{RuleClass, RuleInfo, describe_rules};
+pub use rows::RuleError;
+pub use rule_set::{RuleErrors, RuleSet, describe_rules};
+pub use rules::{RuleClass, RuleInfo};

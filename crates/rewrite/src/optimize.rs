@@ -5,7 +5,8 @@ use crate::cost::Cost;
 use crate::domains::{Domains, applies_functions};
 use crate::raise::raise;
 use crate::report::{Report, Stop};
-use crate::rules::{RULES, Rule, RuleClass};
+use crate::rule_set::RuleSet;
+use crate::rules::RuleClass;
 use crate::saturate::{Saturation, saturate};
 use eggrad_ir::{Graph, TypeErrors, map_functions};
 use std::collections::BTreeMap;
@@ -58,10 +59,12 @@ impl Default for Limits {
 }
 
 /// How to optimise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RewriteConfig {
     /// What must be kept.
     pub semantics: Semantics,
+    /// What may be done.
+    pub rules: RuleSet,
     /// When to stop.
     pub limits: Limits,
     /// Whether to compare the result with the input on random data.
@@ -70,7 +73,12 @@ pub struct RewriteConfig {
 
 impl Default for RewriteConfig {
     fn default() -> RewriteConfig {
-        RewriteConfig { semantics: Semantics::Real, limits: Limits::default(), validate: true }
+        RewriteConfig {
+            semantics: Semantics::Real,
+            rules: RuleSet::standard(),
+            limits: Limits::default(),
+            validate: true,
+        }
     }
 }
 
@@ -81,8 +89,13 @@ pub enum RewriteError {
     #[error("`grad` must be resolved by differentiation before rewriting")]
     Grad,
     /// Two values that the rules made equal cannot be: a rule is wrong.
-    #[error("internal error: rules made different values equal: {0}")]
-    Contradiction(String),
+    #[error("{}", contradiction(.what, .added))]
+    Contradiction {
+        /// What is known of the two values.
+        what: String,
+        /// Names of the rules in use that do not ship.
+        added: Vec<String>,
+    },
     /// The result differs from the input on random data: a rule is wrong.
     #[error(
         "internal error: rewriting changed the value of `{output}`: {before} became {after} \
@@ -103,6 +116,15 @@ pub enum RewriteError {
     Invalid(TypeErrors),
 }
 
+/// Whose fault it is when rules contradict each other: those that ship are ours.
+fn contradiction(what: &str, added: &[String]) -> String {
+    let said = format!("rules made different values equal: {what}");
+    match added.is_empty() {
+        true => format!("internal error: {said}"),
+        false => format!("{said}; leave out those of your own: {}", added.join(", ")),
+    }
+}
+
 /// Makes `graph` stabler and cheaper, as estimated by `cost`.
 ///
 /// The result has the inputs, states, outputs and guard of the input, in order, by name and type; it is equal over the
@@ -113,28 +135,16 @@ pub enum RewriteError {
 /// derivatives stay as they are.
 ///
 /// # Errors
-/// A `grad` that was not resolved; every other error is a bug of this crate.
+/// A `grad` that was not resolved; every other error is a bug of this crate, or of rules that were added.
 pub fn optimize(
     graph: &Graph,
     cost: &dyn Cost,
     config: &RewriteConfig,
 ) -> Result<(Graph, Report), RewriteError> {
-    optimize_with(graph, cost, config, &RULES)
-}
-
-/// What reports call the whole graph, as opposed to its sub-graphs.
-const MAIN: &str = "main";
-
-fn optimize_with(
-    graph: &Graph,
-    cost: &dyn Cost,
-    config: &RewriteConfig,
-    rules: &[Rule],
-) -> Result<(Graph, Report), RewriteError> {
     if graph.has_grad() {
         return Err(RewriteError::Grad);
     }
-    let job = Job { cost, config, rules };
+    let job = Job { cost, config };
     if !applies_functions(graph) {
         return job.run(MAIN, graph, &[], &Arc::default());
     }
@@ -156,11 +166,13 @@ fn optimize_with(
     }
 }
 
+/// What reports call the whole graph, as opposed to its sub-graphs.
+const MAIN: &str = "main";
+
 /// How graphs are optimised, the whole one and those it applies.
 struct Job<'a> {
     cost: &'a dyn Cost,
     config: &'a RewriteConfig,
-    rules: &'a [Rule],
 }
 
 impl Job<'_> {
@@ -172,7 +184,7 @@ impl Job<'_> {
         given: &[bool],
         domains: &Arc<Domains>,
     ) -> Result<(Graph, Report), RewriteError> {
-        let Job { cost, config, rules } = *self;
+        let Job { cost, config } = *self;
         let mut raised = raise(graph, given, domains);
         // Over nothing, sums, sizes and largest elements have values that no rule reckons with.
         let hollow = raised.naming.sizes.contains(&0);
@@ -181,10 +193,12 @@ impl Job<'_> {
             Saturation { rules: BTreeMap::new(), iterations: 0, stop: Stop::NotRun }
         } else {
             let nodes = graph.nodes().len();
+            let rules = config.rules.rules();
             saturate(&mut raised.egraph, rules, config.semantics, &config.limits, nodes)
         };
         if let Some(conflict) = &raised.egraph.analysis.conflict {
-            return Err(RewriteError::Contradiction(conflict.clone()));
+            let (what, added) = (conflict.clone(), config.rules.added());
+            return Err(RewriteError::Contradiction { what, added });
         }
         let chosen = choose(graph, &raised, before, cost, &config.limits);
         let sizes = raised.naming.sizes.clone();
@@ -221,15 +235,19 @@ mod tests {
     use super::*;
     use crate::cost::TableCost;
     use crate::extract::{Classes, Price};
-    use crate::rules::parse;
     use eggrad_ir::{At, Builder, DType, Function, Op, Scan, TensorType};
     use eggrad_testkit::{Config, random_graph};
     use proptest::prelude::*;
 
+    /// One rule, which nobody has checked.
+    fn planted(rule: &str) -> RewriteConfig {
+        let rules = RuleSet::unchecked(&format!("# wrong\n{rule}\n"));
+        RewriteConfig { rules, ..RewriteConfig::default() }
+    }
+
     fn outcome(text: &str, rule: &str) -> Result<(Graph, Report), RewriteError> {
         let graph: Graph = format!("graph 2\n{text}\n").parse().unwrap();
-        let rules = parse("planted", &format!("# wrong\n{rule}\n")).unwrap();
-        optimize_with(&graph, &TableCost, &RewriteConfig::default(), &rules)
+        optimize(&graph, &TableCost, &planted(rule))
     }
 
     #[test]
@@ -244,7 +262,8 @@ mod tests {
     fn constants_that_differ_cannot_be_made_equal() {
         let text = "%0 = const(type=f32, value=2.0)\n%1 = neg(%0)\nout y = %1";
         let wrong = outcome(text, "bad [real]: (neg ?a) => ?a");
-        assert!(matches!(wrong, Err(RewriteError::Contradiction(_))), "{wrong:?}");
+        let Err(error @ RewriteError::Contradiction { .. }) = wrong else { panic!("{wrong:?}") };
+        assert!(error.to_string().ends_with("; leave out those of your own: bad"), "{error}");
     }
 
     #[test]
@@ -258,8 +277,8 @@ mod tests {
         let results = builder.application(&Op::Scan { scan, result: 0 }, &[x]);
         builder.output("z", results[1]);
         let graph = builder.build().unwrap();
-        let rules = parse("planted", "# wrong\nbad [real]: (neg (exp ?a)) => ?a").unwrap();
-        let wrong = optimize_with(&graph, &TableCost, &RewriteConfig::default(), &rules);
+        let config = planted("bad [real]: (neg (exp ?a)) => ?a");
+        let wrong = optimize(&graph, &TableCost, &config);
         let Err(RewriteError::Unsound { output, .. }) = wrong else { panic!("{wrong:?}") };
         assert_eq!(output, "step.y");
     }
@@ -297,7 +316,7 @@ mod tests {
         let mut raised = raise(&graph, &[], &Arc::default());
         let limits = Limits::default();
         let before = Before::of(&graph, &raised, &TableCost);
-        saturate(&mut raised.egraph, &RULES, Semantics::Real, &limits, 10);
+        saturate(&mut raised.egraph, RuleSet::standard().rules(), Semantics::Real, &limits, 10);
         let mut chosen = choose(&graph, &raised, before, &TableCost, &limits);
         let sizes = raised.naming.sizes.clone();
         let lowered = chosen.lower(&graph, &raised, &sizes).unwrap();
@@ -320,9 +339,9 @@ mod tests {
             let mut raised = raise(&random.graph, &[], &Arc::default());
             let limits = Limits::default();
             let nodes = random.graph.nodes().len();
-            let first = saturate(&mut raised.egraph, &RULES, Semantics::Real, &limits, nodes);
+            let first = saturate(&mut raised.egraph, RuleSet::standard().rules(), Semantics::Real, &limits, nodes);
             if first.stop == Stop::Saturated {
-                let again = saturate(&mut raised.egraph, &RULES, Semantics::Real, &limits, nodes);
+                let again = saturate(&mut raised.egraph, RuleSet::standard().rules(), Semantics::Real, &limits, nodes);
                 prop_assert_eq!((again.iterations, again.rules.len()), (1, 0), "{}", random.graph);
             }
         }
@@ -333,7 +352,7 @@ mod tests {
             let mut raised = raise(graph, &[], &Arc::default());
             let limits = Limits::default();
             let nodes = graph.nodes().len();
-            saturate(&mut raised.egraph, &RULES, Semantics::Real, &limits, nodes);
+            saturate(&mut raised.egraph, RuleSet::standard().rules(), Semantics::Real, &limits, nodes);
             let before = Before { total: Price::default(), dangers: vec![0; 99] };
             let chosen = choose(graph, &raised, before, &TableCost, &limits);
             if let Some(best) = best(&chosen.classes) {

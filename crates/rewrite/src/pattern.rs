@@ -23,6 +23,29 @@ pub(crate) enum Attribute {
     Type,
 }
 
+impl Attribute {
+    /// Every one of them.
+    const ALL: [Attribute; 4] =
+        [Attribute::Union, Attribute::Minus, Attribute::Meet, Attribute::Type];
+
+    /// Name in rule files.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Attribute::Union => "union",
+            Attribute::Minus => "minus",
+            Attribute::Meet => "meet",
+            Attribute::Type => "type",
+        }
+    }
+
+    fn arity(self) -> usize {
+        match self {
+            Attribute::Union | Attribute::Minus | Attribute::Meet => 2,
+            Attribute::Type => 1,
+        }
+    }
+}
+
 /// A left side as a pattern; numbers are variables that must be these constants.
 #[derive(Clone, Debug)]
 pub(crate) struct LeftSide {
@@ -60,6 +83,17 @@ pub(crate) fn has_dot(expr: &Expr) -> bool {
         Expr::Var(_) | Expr::Number(_) => false,
         Expr::Term(head, args) => *head == Head::Dot || args.iter().any(has_dot),
         Expr::Attribute(_, args) => args.iter().any(has_dot),
+    }
+}
+
+/// How many commutative ops an expression has; it can be written in twice as many orders for each.
+pub(crate) fn commuting(expr: &Expr) -> usize {
+    match expr {
+        Expr::Var(_) | Expr::Number(_) => 0,
+        Expr::Term(head, args) => {
+            usize::from(head.commutes()) + args.iter().map(commuting).sum::<usize>()
+        }
+        Expr::Attribute(_, args) => args.iter().map(commuting).sum(),
     }
 }
 
@@ -153,24 +187,36 @@ pub(crate) fn left_side(expr: &Expr) -> LeftSide {
     LeftSide { pattern: Pattern::new(ast), numbers }
 }
 
+/// Levels of parentheses that a side may have.
+const DEEPEST: usize = 32;
+
 /// Reads one side.
 pub(crate) fn expression(text: &str) -> Result<Expr, String> {
     let spaced = text.replace('(', " ( ").replace(')', " ) ");
     let tokens: Vec<&str> = spaced.split_whitespace().collect();
     let mut place = 0;
-    let expr = parse_expr(&tokens, &mut place)?;
+    let expr = parse_expr(&tokens, &mut place, 0)?;
     match tokens.get(place) {
         None => Ok(expr),
         Some(extra) => Err(format!("goes on with `{extra}` after a whole expression")),
     }
 }
 
-fn parse_expr(tokens: &[&str], place: &mut usize) -> Result<Expr, String> {
-    let token = *tokens.get(*place).ok_or("ends in the middle of an expression")?;
+/// Reads `?name`.
+pub(crate) fn variable(text: &str) -> Result<Var, String> {
+    let name = text.strip_prefix('?').unwrap_or("");
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let var = (!name.is_empty() && name.chars().all(plain)).then(|| text.parse().ok()).flatten();
+    var.ok_or(format!("has `{text}` where a variable is `?` and letters, digits or `_`"))
+}
+
+fn parse_expr(tokens: &[&str], place: &mut usize, depth: usize) -> Result<Expr, String> {
+    const OPEN: &str = "ends in the middle of an expression";
+    let token = *tokens.get(*place).ok_or(OPEN)?;
     *place += 1;
     if token != "(" {
         if token.starts_with('?') {
-            return Ok(Expr::Var(token.parse().map_err(|e| format!("has a bad variable: {e}"))?));
+            return Ok(Expr::Var(variable(token)?));
         }
         let number = match token.split_once('/') {
             Some((a, b)) => a.parse().ok().zip(b.parse().ok()),
@@ -179,29 +225,28 @@ fn parse_expr(tokens: &[&str], place: &mut usize) -> Result<Expr, String> {
         let number = number.and_then(|(a, b)| Rational::new(a, b));
         return number.map(Expr::Number).ok_or(format!("knows no atom `{token}`"));
     }
-    let name = *tokens.get(*place).ok_or("ends in the middle of an expression")?;
+    if depth == DEEPEST {
+        return Err(format!("has more than {DEEPEST} levels of parentheses"));
+    }
+    let name = *tokens.get(*place).ok_or(OPEN)?;
     *place += 1;
     let mut args = vec![];
     while tokens.get(*place) != Some(&")") {
-        args.push(parse_expr(tokens, place)?);
+        args.push(parse_expr(tokens, place, depth + 1)?);
     }
     *place += 1;
-    let (expr, arity) = match name {
-        "union" => (Expr::Attribute(Attribute::Union, args), 2),
-        "minus" => (Expr::Attribute(Attribute::Minus, args), 2),
-        "meet" => (Expr::Attribute(Attribute::Meet, args), 2),
-        "type" => (Expr::Attribute(Attribute::Type, args), 1),
-        _ => {
-            let head = Head::from_name(name).ok_or(format!("knows no op `{name}`"))?;
+    let given = args.len();
+    let function = Attribute::ALL.into_iter().find(|a| a.name() == name);
+    let (expr, arity) = match (function, Head::from_name(name)) {
+        (Some(function), _) => (Expr::Attribute(function, args), function.arity()),
+        (None, Some(head)) => {
             let arity = head.takes().len();
             (Expr::Term(head, args), arity)
         }
+        (None, None) => return Err(format!("knows no op `{name}`")),
     };
-    let (Expr::Term(_, args) | Expr::Attribute(_, args)) = &expr else {
-        return Err("has an atom in parentheses".into());
-    };
-    if args.len() != arity {
-        return Err(format!("gives `{name}` {} operands instead of {arity}", args.len()));
+    match given == arity {
+        true => Ok(expr),
+        false => Err(format!("gives `{name}` {given} operands instead of {arity}")),
     }
-    Ok(expr)
 }

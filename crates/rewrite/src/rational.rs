@@ -1,10 +1,21 @@
 //! Exact fractions: constants inside the e-graph, so that folding never invents a difference.
 
+use std::fmt;
+
 /// A fraction in lowest terms with a positive denominator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Rational {
     num: i128,
     den: i128,
+}
+
+impl fmt::Display for Rational {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.den {
+            1 => write!(f, "{}", self.num),
+            den => write!(f, "{}/{den}", self.num),
+        }
+    }
 }
 
 impl Rational {

@@ -1,11 +1,4 @@
-//! Rules as text: `name [class]: left => right if condition(?a); condition(?b, ?c)`.
-//!
-//! * `left <=> right` is two rules; `left => a == b` says that, where `left` is, `a` and `b` are equal.
-//! * A comment line above a row is its reason. Every row has one.
-//! * Numbers on the left match any class that is that constant; on the right they have the type of the matched value.
-//! * Operands of commutative ops are also matched the other way round; there are no rules for that.
-//! * On the right, `(union ?S ?T)`, `(minus ?S ?T)` and `(meet ?S ?T)` are sets of axes, of which `?x` means those of
-//!   a tensor, and `(type ?x)` is its element type. Axes that the right side lost are put back.
+//! Rules: what they match, and what they make of it.
 
 use crate::axes::AxisSet;
 use crate::build::{axes, axes_leaf, constant, expand_to, facts, make, type_leaf};
@@ -13,13 +6,16 @@ use crate::condition::Condition;
 use crate::facts::{Data, Egraph};
 use crate::language::Kind;
 use crate::pattern::{
-    Attribute, Expr, LeftSide, commuted, commuted_for, expression, has_attributes, has_dot,
-    left_side, ops, variables,
+    Attribute, Expr, LeftSide, commuted, commuted_for, commuting, has_attributes, has_dot,
+    left_side, ops,
 };
 use crate::rational::Rational;
+use crate::sorts::{Sort, asks_what_is, bind, fits};
 use egg::{Id, Subst, Var};
-use std::fmt;
-use std::sync::LazyLock;
+use std::collections::BTreeMap;
+
+/// Commutative ops that the sides of a rule may have together: left sides are matched in every order of these.
+const MOST_COMMUTING: usize = 12;
 
 /// How much of the values a rule keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -61,21 +57,12 @@ pub struct RuleInfo {
     pub text: String,
     /// Why it holds or what it is for.
     pub reason: String,
-}
-
-/// A row that cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RuleError {
-    pub(crate) file: String,
-    pub(crate) line: usize,
-    pub(crate) rule: String,
-    pub(crate) message: String,
-}
-
-impl fmt::Display for RuleError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: rule `{}` {}", self.file, self.line, self.rule, self.message)
-    }
+    /// Where it comes from: what it follows from, or who wrote about it.
+    pub source: Option<String>,
+    /// The file it stands in.
+    pub file: String,
+    /// Its line there.
+    pub line: usize,
 }
 
 /// A directed rule.
@@ -88,113 +75,15 @@ pub(crate) struct Rule {
     pub(crate) equal: Option<Expr>,
     pub(crate) right: Expr,
     pub(crate) conditions: Vec<Condition>,
+    /// What its variables stand for.
+    pub(crate) sorts: BTreeMap<Var, Sort>,
     /// The left side with its commutative operands in every order.
     pub(crate) patterns: Vec<LeftSide>,
     pub(crate) info: RuleInfo,
 }
 
-const FILES: &[(&str, &str)] = &[
-    ("algebra.rules", include_str!("rules/algebra.rules")),
-    ("reduce.rules", include_str!("rules/reduce.rules")),
-    ("explog.rules", include_str!("rules/explog.rules")),
-    ("functions.rules", include_str!("rules/functions.rules")),
-    ("softmax.rules", include_str!("rules/softmax.rules")),
-    ("linear.rules", include_str!("rules/linear.rules")),
-    ("select.rules", include_str!("rules/select.rules")),
-    ("moves.rules", include_str!("rules/moves.rules")),
-];
-
-/// All rules that ship.
-pub(crate) static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
-    let mut rules = vec![];
-    for (file, text) in FILES {
-        match parse(file, text) {
-            Ok(list) => rules.extend(list),
-            Err(error) => panic!("internal error: {error}"),
-        }
-    }
-    rules
-});
-
-/// Every rule with its class, text and reason, in the order in which they are tried.
-pub fn describe_rules() -> Vec<RuleInfo> {
-    let mut list: Vec<RuleInfo> = vec![];
-    for rule in RULES.iter() {
-        if list.last() != Some(&rule.info) {
-            list.push(rule.info.clone());
-        }
-    }
-    list
-}
-
-/// Reads a rule file.
-pub(crate) fn parse(file: &str, text: &str) -> Result<Vec<Rule>, RuleError> {
-    let mut rules: Vec<Rule> = vec![];
-    let mut reason = String::new();
-    for (i, line) in text.lines().enumerate() {
-        let line = line.trim();
-        if let Some(comment) = line.strip_prefix('#') {
-            reason = comment.trim().to_string();
-            continue;
-        }
-        if line.is_empty() {
-            reason.clear();
-            continue;
-        }
-        let (name, _) = line.split_once(['[', ':']).unwrap_or((line, ""));
-        let name = name.trim();
-        let fail = |message: String| RuleError {
-            file: file.to_string(),
-            line: i + 1,
-            rule: name.to_string(),
-            message,
-        };
-        if rules.iter().any(|r| r.info.name == name) {
-            return Err(fail("has the name of an earlier rule".into()));
-        }
-        let reason = std::mem::take(&mut reason);
-        rules.extend(row(name, line, reason).map_err(fail)?);
-    }
-    Ok(rules)
-}
-
-fn row(name: &str, line: &str, reason: String) -> Result<Vec<Rule>, String> {
-    let (head, body) = line.split_once("]:").ok_or("needs `[class]:` after its name")?;
-    let class = head.split_once('[').map(|h| h.1.trim()).unwrap_or("");
-    let class = RuleClass::ALL.into_iter().find(|c| c.name() == class);
-    let class = class.ok_or("needs one of the classes exact, finite, reassociates, real")?;
-    if reason.is_empty() {
-        return Err("needs a reason in a comment above it".into());
-    }
-    let (sides, conditions) = body.split_once(" if ").unwrap_or((body, ""));
-    let conditions: Vec<Condition> = conditions
-        .split(';')
-        .map(str::trim)
-        .filter(|c| !c.is_empty())
-        .map(Condition::parse)
-        .collect::<Result<_, _>>()?;
-    let info = RuleInfo { name: name.into(), class, text: body.trim().into(), reason };
-    let rule = |name: &str, left: &str, right: &str| {
-        let (equal, right) = match right.split_once("==") {
-            Some((a, b)) => (Some(expression(a)?), b),
-            None => (None, right),
-        };
-        Rule::new(name, &info, expression(left)?, equal, expression(right)?, conditions.clone())
-    };
-    match body.contains("<=>") {
-        true => {
-            let (a, b) = sides.split_once("<=>").ok_or("needs a left and a right side")?;
-            Ok(vec![rule(name, a, b)?, rule(&format!("{name}-back"), b, a)?])
-        }
-        false => {
-            let (a, b) = sides.split_once("=>").ok_or("needs `=>` between two sides")?;
-            Ok(vec![rule(name, a, b)?])
-        }
-    }
-}
-
 impl Rule {
-    fn new(
+    pub(crate) fn new(
         name: &str,
         info: &RuleInfo,
         left: Expr,
@@ -202,18 +91,16 @@ impl Rule {
         right: Expr,
         conditions: Vec<Condition>,
     ) -> Result<Rule, String> {
-        let bound = variables(&left);
-        let used = [Some(&right), equal.as_ref()].into_iter().flatten().flat_map(variables);
-        let used = used.chain(conditions.iter().flat_map(|c| c.args.iter().copied()));
-        for var in used {
-            if !bound.contains(&var) {
-                return Err(format!("uses {var}, which its left side does not bind"));
-            }
-        }
         if !matches!(left, Expr::Term(..)) || has_attributes(&left) {
             return Err("needs a left side of ops only".into());
         }
         let sides: Vec<&Expr> = [Some(&right), equal.as_ref()].into_iter().flatten().collect();
+        let sorts = bind(&left)?;
+        sides.iter().try_for_each(|side| fits(side, &sorts))?;
+        conditions.iter().try_for_each(|c| asks_what_is(c, &sorts))?;
+        if commuting(&left) + sides.iter().map(|s| commuting(s)).sum::<usize>() > MOST_COMMUTING {
+            return Err(format!("has more than {MOST_COMMUTING} commutative ops"));
+        }
         let told_apart: Vec<Var> = conditions.iter().flat_map(|c| c.args.clone()).collect();
         // The same contraction twice, with its operands in either order, has two layouts of equal price.
         let patterns = match has_dot(&left) {
@@ -222,7 +109,7 @@ impl Rule {
         };
         let patterns = patterns.iter().map(left_side).collect();
         let (name, class, info) = (name.to_string(), info.class, info.clone());
-        Ok(Rule { name, class, left, equal, right, conditions, patterns, info })
+        Ok(Rule { name, class, left, equal, right, conditions, sorts, patterns, info })
     }
 
     /// Whether it keeps the bits and its right side has no more ops than its left.
@@ -270,8 +157,12 @@ impl Rule {
         let wanted = facts(egraph, left).axes.clone();
         let right = expand_to(egraph, right, &wanted);
         let (l, r) = (facts(egraph, left), facts(egraph, right));
-        if l.dtype != r.dtype || l.axes != r.axes {
-            let message = format!("rule `{}` makes {r:?} of {l:?}", self.name);
+        // Numbers have the type of what was matched; where that does not fit, the rule does not.
+        if l.dtype != r.dtype {
+            return None;
+        }
+        if l.axes != r.axes {
+            let message = format!("rule `{}` makes {:?} of {:?}", self.name, r.axes, l.axes);
             egraph.analysis.conflict.get_or_insert(message);
             return None;
         }
@@ -279,7 +170,18 @@ impl Rule {
     }
 }
 
-/// Adds an expression; numbers get the type of the value in `class`.
+/// Whether all floats among `ids` have one element type.
+fn of_one_type(egraph: &Egraph, ids: &[Id]) -> bool {
+    let dtype = |id: &Id| match &egraph[*id].data {
+        Data::Tensor(facts) => Some(facts.dtype).filter(|d| d.is_float()),
+        Data::Axes(_) | Data::Renaming(_) | Data::Type(_) => None,
+    };
+    let mut types = ids.iter().filter_map(dtype);
+    let first = types.next();
+    types.all(|t| Some(t) == first)
+}
+
+/// Adds an expression; numbers get the type of the value in `class`. `None` where operands do not fit.
 pub(crate) fn instantiate(
     egraph: &mut Egraph,
     expr: &Expr,
@@ -304,6 +206,9 @@ pub(crate) fn instantiate(
                     }
                     _ => id,
                 });
+            }
+            if !of_one_type(egraph, &ids) {
+                return None;
             }
             make(egraph, head.clone(), &ids)
         }

@@ -17,7 +17,7 @@ use egg::{ENodeOrVar, Id, Searcher};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Name under which folded linear layers are counted among the rules.
-const FOLDING: &str = "linear-folding";
+pub(crate) const FOLDING: &str = "linear-folding";
 
 /// Ops that one is moved past before the rules look again.
 const MOVES: usize = 8;

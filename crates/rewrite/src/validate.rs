@@ -3,6 +3,7 @@
 //! Both graphs are made anew at the small sizes: the input as it was written, the result from the chosen terms. Data
 //! respects declared ranges and is the same in every run; both are computed in `f64`.
 
+use crate::draws::Draws;
 use crate::report::Validation;
 use eggrad_interp::{Precision, Run, Tensor, run, values};
 use eggrad_ir::{
@@ -105,7 +106,7 @@ fn jumps_inside(graph: &Graph, inputs: &[Tensor], states: &[Tensor]) -> bool {
         };
     let here = evaluate(inputs, states);
     (0..NEIGHBOURS).any(|seed| {
-        let mut draws = Draws(1000 + seed);
+        let mut draws = Draws::new(1000 + seed);
         let mut shift = |list: &[Tensor]| -> Vec<Tensor> {
             let shifted = list.iter().map(|tensor| {
                 if !tensor.ty.dtype.is_float() {
@@ -196,29 +197,9 @@ impl<'a> Works<'a> {
     }
 }
 
-/// A small generator of numbers that are random enough.
-struct Draws(u64);
-
-impl Draws {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn float(&mut self, low: f64, high: f64) -> f64 {
-        low + (high - low) * (self.next() >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    fn int(&mut self, low: i64, high: i64) -> i64 {
-        low + (self.next() % (high.max(low) - low + 1).unsigned_abs()) as i64
-    }
-}
-
 /// Arrays for every input and state. The first sample has numbers of both signs, the second only positive ones.
 fn draw(graph: &Graph, sample: usize, classes: usize) -> (Vec<Tensor>, Vec<Tensor>) {
-    let mut draws = Draws(sample as u64 + 1);
+    let mut draws = Draws::new(sample as u64 + 1);
     let low: f64 = if sample == 0 { -2.0 } else { 0.1 };
     let mut tensor = |ty: &TensorType, range: Option<(f64, f64)>| {
         let n = ty.shape.elements();

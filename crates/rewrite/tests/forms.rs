@@ -194,6 +194,7 @@ fn rules_are_described() {
     assert!(rules.len() > 50);
     for rule in &rules {
         assert!(!rule.reason.is_empty() && rule.text.contains("=>"), "{rule:?}");
+        assert!(rule.source.as_ref().is_some_and(|s| !s.is_empty()), "{rule:?}");
     }
 }
 
