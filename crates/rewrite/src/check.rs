@@ -367,6 +367,7 @@ fn needed(asks: Asks) -> bool {
         | Asks::Contracts
         | Asks::Constant
         | Asks::Number
+        | Asks::Shares
         | Asks::Moderate
         | Asks::Wide
         | Asks::Fixed
