@@ -17,23 +17,24 @@ pub(crate) fn check(case: &Case) -> Result<(), String> {
         let (results, optimised) = outputs(&graph, run)?;
         let written = as_written(&graph, run)?;
         for (how, found) in &results {
+            let fail = |e: String| format!("{how}: {e}\n{optimised}");
             match case.category {
                 Category::MustNotRewrite => {
                     let expected = Array { shape: run.1.shape.clone(), data: written.clone() };
-                    close(case, &expected, found).map_err(|e| format!("{how}: {e}"))?;
+                    close(case, &expected, found).map_err(fail)?;
                 }
                 Category::NoRegression => {
                     let error = |values: &[f64]| worst(case, &run.1, values);
                     let (now, before) = (error(found), error(&written));
                     if now > before.max(case.tol_ulp) {
-                        return Err(format!("{how}: {now} ulp, {before} as written"));
+                        return Err(fail(format!("{now} ulp, {before} as written")));
                     }
                 }
                 Category::Stabilise
                 | Category::Gradient
                 | Category::Algebra
                 | Category::Special => {
-                    close(case, &run.1, found).map_err(|e| format!("{how}: {e}"))?;
+                    close(case, &run.1, found).map_err(fail)?;
                 }
             }
         }

@@ -57,6 +57,8 @@ fn difference_cancels(egraph: &Egraph, a: Id, b: Id) -> bool {
         || of_one_kind(egraph, a, b)
         || beside_one(egraph, a, b)
         || beside_one(egraph, b, a)
+        || logarithms(egraph, a, b)
+        || logarithms(egraph, b, a)
         || logarithms_of_sums(egraph, a, b)
         || root_of(egraph, a, b)
         || root_of(egraph, b, a)
@@ -97,7 +99,7 @@ fn is_one(facts: &Facts) -> bool {
 }
 
 /// Whether a class holds a function that comes arbitrarily near a bound, where digits get lost, or a square or
-/// multiple of one.
+/// a product with one.
 fn saturates(egraph: &Egraph, id: Id) -> bool {
     let curve = |n: &Term| {
         matches!(
@@ -116,17 +118,17 @@ fn saturates(egraph: &Egraph, id: Id) -> bool {
         )
     };
     let squares = nodes(egraph, id, Head::Unary(UnaryOp::Square));
-    let multiples = nodes(egraph, id, Head::Binary(BinaryOp::Mul))
-        .filter(|n| n.args.iter().any(|&a| facts(egraph, a).constant.is_some()));
-    let mut inside = squares.chain(multiples).flat_map(|n| &n.args);
+    let products = nodes(egraph, id, Head::Binary(BinaryOp::Mul));
+    let mut inside = squares.chain(products).flat_map(|n| &n.args);
     holds(egraph, id, curve) || inside.any(|&x| holds(egraph, x, curve))
 }
 
 /// A function near its bound, beside a number of that size.
 fn near_bound(egraph: &Egraph, curve: Id, other: Id) -> bool {
     let (known, other) = (facts(egraph, curve), facts(egraph, other));
-    other.low >= -1.0
-        && other.high <= 1.0
+    let bound = if is(egraph, curve, UnaryOp::Erfc) { 2.0 } else { 1.0 };
+    other.low >= -bound
+        && other.high <= bound
         && other.constant.is_none_or(|c| !c.is_zero())
         && known.constant.is_none()
         && saturates(egraph, curve)
@@ -152,19 +154,46 @@ fn of_one_kind(egraph: &Egraph, a: Id, b: Id) -> bool {
         UnaryOp::Tan,
     ];
     kinds.into_iter().any(|op| is(egraph, a, op) && is(egraph, b, op))
+        || [UnaryOp::Expm1, UnaryOp::Sigmoid, UnaryOp::Tanh]
+            .into_iter()
+            .any(|op| unlike(egraph, op, a, b))
 }
 
-/// One, and a root, a reciprocal, a square or a part of a whole, which can be near one.
+/// `op` of two numbers of which neither is the negative of the other.
+fn unlike(egraph: &Egraph, op: UnaryOp, a: Id, b: Id) -> bool {
+    let operands = |id: Id| nodes(egraph, id, Head::Unary(op)).map(|n| egraph.find(n.args[0]));
+    let negative = |x: Id, y: Id| {
+        let mut negatives = nodes(egraph, x, Head::Unary(UnaryOp::Neg));
+        negatives.any(|n| egraph.find(n.args[0]) == y)
+    };
+    let mirrored = |x: Id| operands(b).any(|y| negative(x, y) || negative(y, x));
+    is(egraph, a, op) && is(egraph, b, op) && !operands(a).any(mirrored)
+}
+
+/// The logarithm of a number, less that of the next one.
+fn logarithms(egraph: &Egraph, a: Id, b: Id) -> bool {
+    let mut next = nodes(egraph, b, Head::Unary(UnaryOp::Log1p)).map(|n| egraph.find(n.args[0]));
+    next.any(|x| nodes(egraph, a, Head::Unary(UnaryOp::Log)).any(|n| egraph.find(n.args[0]) == x))
+}
+
+/// One, and a root, a reciprocal, a square, a quotient or a product of complements, which can be near one.
 fn beside_one(egraph: &Egraph, one: Id, other: Id) -> bool {
+    let changes = |id: Id| facts(egraph, id).constant.is_none();
     let part = || {
-        nodes(egraph, other, Head::Binary(BinaryOp::Div)).any(|n| {
-            let part = egraph.find(n.args[0]);
-            let sums = nodes(egraph, n.args[1], Head::Binary(BinaryOp::Add));
-            sums.flat_map(|sum| &sum.args).any(|&a| egraph.find(a) == part)
-        })
+        let mut quotients = nodes(egraph, other, Head::Binary(BinaryOp::Div));
+        quotients.any(|n| n.args.iter().all(|&a| changes(a)))
+    };
+    let complements = || {
+        let complement = |id: Id| {
+            let mut differences = nodes(egraph, id, Head::Binary(BinaryOp::Sub));
+            differences.any(|n| is_one(facts(egraph, n.args[0])))
+        };
+        let mut products = nodes(egraph, other, Head::Binary(BinaryOp::Mul));
+        products.any(|n| n.args.iter().any(|&a| complement(a)))
     };
     let kinds = [UnaryOp::Sqrt, UnaryOp::Recip, UnaryOp::Square];
-    is_one(facts(egraph, one)) && (kinds.into_iter().any(|op| is(egraph, other, op)) || part())
+    is_one(facts(egraph, one))
+        && (kinds.into_iter().any(|op| is(egraph, other, op)) || part() || complements())
 }
 
 /// Logarithms of sums of exponentials, less each other, their largest term or any other number.
@@ -186,9 +215,11 @@ fn logarithms_of_sums(egraph: &Egraph, a: Id, b: Id) -> bool {
 
 /// The root of the square of `other` and something else, less `other`.
 fn root_of(egraph: &Egraph, root: Id, other: Id) -> bool {
-    let other = egraph.find(other);
+    let mut same = vec![egraph.find(other)];
+    same.extend(nodes(egraph, other, Head::Unary(UnaryOp::Abs)).map(|n| egraph.find(n.args[0])));
     let squared = |id: Id| {
-        nodes(egraph, id, Head::Unary(UnaryOp::Square)).any(|n| egraph.find(n.args[0]) == other)
+        let mut squares = nodes(egraph, id, Head::Unary(UnaryOp::Square));
+        squares.any(|n| same.contains(&egraph.find(n.args[0])))
     };
     nodes(egraph, root, Head::Unary(UnaryOp::Sqrt)).any(|n| {
         let sums =
@@ -223,11 +254,23 @@ fn cosh(egraph: &Egraph, sum: Id, least: Id) -> bool {
 /// A mean or sum of products, less a product of means.
 fn moments(egraph: &Egraph, a: Id, b: Id) -> bool {
     let sum = |id: Id| nodes(egraph, id, Head::Reduce(ReduceOp::Sum)).next().is_some();
-    let mean = |id: Id| nodes(egraph, id, Head::Binary(BinaryOp::Div)).any(|n| sum(n.args[0]));
-    let square = nodes(egraph, b, Head::Unary(UnaryOp::Square)).any(|n| mean(n.args[0]));
-    let product = nodes(egraph, b, Head::Binary(BinaryOp::Mul))
+    let number = |id: Id| facts(egraph, id).constant.is_some();
+    let products = |id: Id| nodes(egraph, id, Head::Binary(BinaryOp::Mul));
+    let mean = |id: Id| {
+        nodes(egraph, id, Head::Binary(BinaryOp::Div)).any(|n| sum(n.args[0]))
+            || products(id)
+                .any(|n| n.args.iter().any(|&x| number(x)) && n.args.iter().any(|&x| sum(x)))
+    };
+    let square = |id: Id, of: &dyn Fn(Id) -> bool| {
+        nodes(egraph, id, Head::Unary(UnaryOp::Square)).any(|n| of(n.args[0]))
+    };
+    let means = products(b)
         .any(|n| n.args.iter().any(|&x| mean(x)) && n.args.iter().all(|&x| mean(x) || sum(x)));
-    (mean(a) || sum(a)) && (square || product)
+    let both = |id: Id| products(id).any(|n| n.args.iter().all(|&x| sum(x)));
+    let share = products(b).any(|n| {
+        n.args.iter().any(|&x| number(x)) && n.args.iter().any(|&x| square(x, &sum) || both(x))
+    });
+    (mean(a) || sum(a)) && (square(b, &mean) || means || share)
 }
 
 /// Whether a class is a sum of some probabilities of a softmax, all of which may be too small.
@@ -238,4 +281,10 @@ pub(crate) fn part_of_softmax(egraph: &Egraph, id: Id) -> bool {
         let mut terms = all(egraph, sum.args[1]).filter(|n| parts.contains(&n.head));
         terms.any(|n| n.args.iter().any(|&a| holds(egraph, a, softmax)))
     })
+}
+
+/// Whether a class is a probability, of which the logarithm is known without it.
+pub(crate) fn probability(egraph: &Egraph, id: Id) -> bool {
+    let curves = [Head::Unary(UnaryOp::Sigmoid), Head::Softmax(SoftmaxOp::Softmax)];
+    holds(egraph, id, |n| curves.contains(&n.head))
 }

@@ -153,6 +153,7 @@ mod tests {
             | Asks::Contracts
             | Asks::Constant
             | Asks::Number
+            | Asks::Shares
             | Asks::Moderate
             | Asks::Wide
             | Asks::Fixed

@@ -67,6 +67,8 @@ conditions! {
     Constant = "constant", [Tensor];
     /// One known number, without axes.
     Number = "number", [Tensor];
+    /// The first is a known number, one over how many elements there are along the second.
+    Shares = "shares", [Tensor, AxesOf];
     /// The second is not negative and sums to one over the first.
     Simplex = "simplex", [AxesOf, Tensor];
     /// The first, integers, are positions along the second, one axis.
@@ -127,6 +129,11 @@ impl Condition {
             Asks::Finite => fact(|f| f.finite),
             Asks::Constant => fact(|f| f.constant.is_some()),
             Asks::Number => fact(|f| f.constant.is_some() && f.axes.is_empty()),
+            Asks::Shares => {
+                let count = set(1).elements(&egraph.analysis.sizes);
+                let share = tensor(0).and_then(|f| f.constant).map(|c| c.to_f64() * count);
+                share.is_some_and(|s| (s - 1.0).abs() < 1e-6)
+            }
             Asks::Simplex => {
                 let over = set(0);
                 tensor(1).is_some_and(|f| f.simplex.as_ref() == Some(&over))

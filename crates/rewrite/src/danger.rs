@@ -1,7 +1,7 @@
 //! What can go wrong in floating point, seen from intervals.
 
 use crate::build::facts;
-use crate::cancel::{part_of_softmax, terms_cancel};
+use crate::cancel::{part_of_softmax, probability, terms_cancel};
 use crate::facts::{Egraph, Facts};
 use crate::language::{Head, Term};
 use crate::moves::beneath;
@@ -121,7 +121,10 @@ fn binary_danger(
             // 0 · log 0 is 0, and so is 0 · log(0/y).
             let together = same(b) || egraph[b].nodes.iter().any(quotient);
             let reaches = if together { low < 0.0 } else { low <= 0.0 };
-            reaches.then_some((NOT_FINITE, "the second operand can reach 0"))
+            if reaches {
+                return Some((NOT_FINITE, "the second operand can reach 0"));
+            }
+            probability(egraph, b).then_some((CANCELLATION, "the second operand can be near 1"))
         }
         BinaryOp::Mul
         | BinaryOp::Atan2
@@ -167,6 +170,24 @@ pub(crate) fn overflows(egraph: &Egraph, term: &Term) -> bool {
     shrinks && classes.any(|id| egraph[id].nodes.iter().filter(sums).any(too_large))
 }
 
+/// Whether a class is a sum or quotient, or a product with one, so that it was rounded where it is near 1.
+fn is_rounded(egraph: &Egraph, id: Id) -> bool {
+    let among = |id: Id, ops: &[BinaryOp]| -> Vec<&Term> {
+        let terms = beneath(egraph, id).into_iter().flat_map(|id| &egraph[id].nodes);
+        terms.filter(|n| ops.iter().any(|&op| n.head == Head::Binary(op))).collect()
+    };
+    let sums = [BinaryOp::Add, BinaryOp::Sub, BinaryOp::Div];
+    let sum = |id: Id| !among(id, &sums).is_empty();
+    sum(id) || among(id, &[BinaryOp::Mul]).iter().any(|n| n.args.iter().any(|&a| sum(a)))
+}
+
+/// Whether a class is the negative of a square.
+fn negative_square(egraph: &Egraph, id: Id) -> bool {
+    let square = |n: &Term| n.head == Head::Unary(UnaryOp::Square);
+    let negatives = egraph[id].nodes.iter().filter(|n| n.head == Head::Unary(UnaryOp::Neg));
+    negatives.flat_map(|n| &egraph[n.args[0]].nodes).any(square)
+}
+
 /// The danger of computing the value of `class` by `term`.
 pub(crate) fn danger(egraph: &Egraph, term: &Term, class: Id) -> Option<(Weight, &'static str)> {
     let result = facts(egraph, class);
@@ -176,13 +197,13 @@ pub(crate) fn danger(egraph: &Egraph, term: &Term, class: Id) -> Option<(Weight,
             let found = unary_danger(*op, facts(egraph, x), least(egraph, x));
             let near_one = || {
                 let known = facts(egraph, x);
-                let quotient = |n: &Term| n.head == Head::Binary(BinaryOp::Div);
-                *op == UnaryOp::Log
-                    && known.low < 1.0
-                    && known.high > 1.0
-                    && beneath(egraph, x).iter().any(|&id| egraph[id].nodes.iter().any(quotient))
+                *op == UnaryOp::Log && known.low < 1.0 && known.high > 1.0 && is_rounded(egraph, x)
             };
-            let loses = || *op == UnaryOp::Log && part_of_softmax(egraph, x);
+            let loses = || match op {
+                UnaryOp::Log => part_of_softmax(egraph, x),
+                UnaryOp::Log1p => facts(egraph, x).low <= -1.0 && negative_square(egraph, x),
+                _ => false,
+            };
             match found {
                 Some((weight, reason)) => {
                     Some((weight + if near_one() || loses() { CANCELLATION } else { 0 }, reason))
