@@ -1,0 +1,4 @@
+//! The `eggrad` command.
+#![forbid(unsafe_code)]
+
+pub mod formula;
