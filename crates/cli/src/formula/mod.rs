@@ -11,5 +11,6 @@ mod write;
 pub use expr::{Base, Call, Expr, Term};
 pub use number::{Number, number};
 pub use read::read;
+pub(crate) use read::read_of;
 pub use simplify::{Written, written};
 pub use write::Style;

@@ -63,10 +63,14 @@ fn is_power(term: &Term) -> bool {
     term.factors.iter().all(plain)
 }
 
-/// The powers of variables together.
+/// The powers of variables together; a product of matrices counts as two.
 fn degree(term: &Term) -> Number {
-    let powers = term.factors.iter().filter(|f| matches!(f.0, Base::Name(..)));
-    powers.filter_map(|f| f.1.as_constant()).fold(Number::zero(), |a, b| a + b)
+    let degree = |(base, power): &(Base, Expr)| match base {
+        Base::Name(..) => power.as_constant(),
+        Base::Call(call) if call.name == "@" => Some(Number::from_integer(2)),
+        Base::Call(_) | Base::E | Base::Number(_) | Base::Group(_) => None,
+    };
+    term.factors.iter().filter_map(degree).fold(Number::zero(), |a, b| a + b)
 }
 
 /// Higher powers first, then those of names that come first.

@@ -3,9 +3,10 @@
 use super::expr::{Base, Call, DEEPEST, Expr, MOST};
 use super::number::{Number, number};
 use eggrad::ir::{
-    BinaryOp, CompareOp, Graph, Literal, MoveOp, NodeId, Op, ReduceOp, Shape, UnaryOp,
+    BinaryOp, CompareOp, DotAxes, Graph, Literal, MoveOp, NodeId, Op, ReduceOp, Shape, UnaryOp,
     broadcast_shape,
 };
+use std::collections::BTreeMap;
 use std::f64::consts::{E, FRAC_1_PI, FRAC_1_SQRT_2, FRAC_2_SQRT_PI, FRAC_PI_2, LN_2, LOG2_E, PI};
 
 /// Numbers that are known by a formula, as powers of it.
@@ -28,16 +29,25 @@ const KNOWN: [(f64, &str, i64); 10] = [
 /// Broadcasts are left out where reading adds them again, and a size is a number. The conventions of powers at `0^0`
 /// and of angles at the origin are left out.
 pub fn read(graph: &Graph, id: NodeId) -> Option<Expr> {
+    read_of(graph, id, &BTreeMap::new())
+}
+
+/// [`read`], where the values of the nodes `named` other than `id` stand by their names.
+pub(crate) fn read_of(graph: &Graph, id: NodeId, named: &BTreeMap<NodeId, String>) -> Option<Expr> {
+    let name = |node: &NodeId| named.get(node).filter(|_| *node != id);
     let mut needed = vec![false; graph.nodes().len()];
     needed[id.index()] = true;
     for node in graph.ids().rev().filter(|n| n.index() <= id.index()) {
-        if needed[node.index()] {
+        if needed[node.index()] && name(&node).is_none() {
             graph.node(node).inputs.iter().for_each(|i| needed[i.index()] = true);
         }
     }
     let mut reader = Reader { graph, values: vec![None; graph.nodes().len()] };
     for node in graph.ids().filter(|n| needed[n.index()]) {
-        let value = reader.node(node)?;
+        let value = match name(&node) {
+            Some(name) => Expr::base(Base::Name(name.clone(), graph.ty(node).shape.clone())),
+            None => reader.node(node)?,
+        };
         let (size, depth) = value.size();
         if size > MOST || depth > DEEPEST {
             return None;
@@ -94,8 +104,8 @@ impl Reader<'_> {
                 self.call(id)
             }
             Op::Reduce(ReduceOp::Sum, axes) => self.sum(id, axes),
-            Op::Dot(_)
-            | Op::Data(_)
+            Op::Dot(axes) => self.dot(id, axes),
+            Op::Data(_)
             | Op::Iota { .. }
             | Op::Mark(_)
             | Op::Move(_)
@@ -209,6 +219,52 @@ impl Reader<'_> {
         }
         let call = self.call_of(id, vec![self.spread(&inside, from)?]);
         outside.times(&call)
+    }
+
+    /// A contraction: as a product of matrices and vectors where it is one. Numbers come before it.
+    fn dot(&self, id: NodeId, axes: &DotAxes) -> Option<Expr> {
+        let node = self.graph.node(id);
+        let mut outside = Expr::one();
+        let mut operands = vec![];
+        for &input in &node.inputs {
+            let shape = &self.graph.ty(input).shape;
+            let mut value = self.value(input)?.clone();
+            if let [term] = value.terms.as_slice() {
+                outside = outside.times(&Expr::constant(term.coefficient))?;
+                value.terms[0].coefficient = Number::from_integer(1);
+                value = value.times(&Expr::one())?;
+            }
+            operands.push(self.spread(&value, shape)?);
+        }
+        let ranks: Vec<usize> = node.inputs.iter().map(|&i| self.graph.ty(i).rank()).collect();
+        let (call, pair) = (self.call_of(id, operands.clone()), axes.contract.as_slice());
+        let [(left, right)] = *pair else { return outside.times(&call) };
+        if !axes.batch.is_empty() || ranks.iter().any(|r| !(1..=2).contains(r)) {
+            return outside.times(&call);
+        }
+        let turned = |operand: &Expr, input: NodeId| {
+            let shape: Vec<usize> =
+                self.graph.ty(input).shape.dims().iter().rev().copied().collect();
+            Expr::base(Base::Call(Call {
+                name: "transpose".to_string(),
+                operands: vec![operand.clone()],
+                attributes: vec![],
+                shape: Some(Shape::from(shape)),
+            }))
+        };
+        if left + 1 != ranks[0] {
+            operands[0] = turned(&operands[0], node.inputs[0]);
+        }
+        if right + 1 == ranks[1] && ranks[1] == 2 {
+            operands[1] = turned(&operands[1], node.inputs[1]);
+        }
+        let product = Expr::base(Base::Call(Call {
+            name: "@".to_string(),
+            operands,
+            attributes: vec![],
+            shape: Some(node.ty.shape.clone()),
+        }));
+        outside.times(&product)
     }
 
     /// A node as a call of its op; operands have their whole shapes.
