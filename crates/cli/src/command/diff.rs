@@ -9,7 +9,6 @@ use crate::given::Given;
 use crate::program::{Built, Program};
 use crate::show::{self, number};
 use crate::steps::Trace;
-use eggrad::Options;
 use eggrad::interp::{Data, Tensor};
 use eggrad::ir::{Graph, NodeId, Op, ReduceOp};
 use serde_json::{Map, Value, json};
@@ -91,7 +90,7 @@ fn derivative(
         let value = evaluate(&graph, &given, args.way.engine, &args.way.options())?;
         given.extend(value.into_iter().map(|v| (step.to_string(), v)));
     }
-    let mut built = program.build(&given, float, step)?;
+    let mut built = program.build(&given, float, Some(name))?;
     let Some(by) = built.variables.iter().find(|v| v.0 == name).map(|v| v.1) else {
         panic!("internal error: a variable was not declared");
     };
@@ -115,7 +114,9 @@ fn derivative(
     let text = match written(&graph, 0).map_err(refused)? {
         Written::Formula(expr) => expr.text(style),
         Written::Graph(lines) => {
-            notes.push("the derivative is too long for one line; this is its graph".to_string());
+            notes.push(
+                "the derivative cannot be written as one formula; this is its graph".to_string(),
+            );
             lines.trim_end().to_string()
         }
     };
@@ -125,7 +126,7 @@ fn derivative(
     }
     let value = evaluate(&graph, &given, args.way.engine, &args.way.options())?.remove(0);
     let below = built.graph(&[("value".to_string(), before)])?;
-    let difference = difference(&below, &name, &given, args.eps)?;
+    let difference = difference(&below, &name, &given, args)?;
     Ok(Derivative { name, text, value: Some(value), difference })
 }
 
@@ -145,21 +146,21 @@ fn slope(built: &mut Built, by: NodeId, order: u32) -> Result<NodeId, Failure> {
 }
 
 /// `(f(w + eps) - f(w))/eps` for each element of `name`, with the digits that rounding leaves, where `f` is the sum of
-/// the output of `graph`, computed in `f64` as written.
+/// the output of `graph`, computed in `f64`.
 fn difference(
     graph: &Graph,
     name: &str,
     given: &Given,
-    eps: f64,
+    args: &Diff,
 ) -> Result<Option<Tensor>, Failure> {
+    let eps = args.eps;
     let values = inputs(graph, given)?;
     let Some(place) = graph.inputs().iter().position(|i| i.name == name) else { return Ok(None) };
     let elements = values[place].data.len();
     if elements > MOST_DIFFERENCES {
         return Ok(None);
     }
-    let plain = Options { rewrite: false, ..Options::default() };
-    let lowered = eggrad::lower(graph, &plain);
+    let lowered = eggrad::lower(graph, &args.way.options());
     let lowered = lowered.map_err(|e| Failure::of_stage("the expression", "", &e))?;
     let sum = |values: &[Tensor]| {
         let wide = eggrad::interp::Precision::Wide;

@@ -1,5 +1,6 @@
 //! Other ways to write a formula, and how long each is for a reader.
 
+use super::cases::decided;
 use super::expr::{Base, Call, Expr, Term};
 use super::number::Number;
 use num_traits::{One, Signed};
@@ -22,12 +23,13 @@ pub(crate) fn length(expr: &Expr) -> usize {
 
 fn term_length(term: &Term) -> usize {
     let size = term.coefficient.abs();
-    let fraction = usize::from(!size.denom().is_one());
+    let fraction = number_length(size) - 1;
     let number = usize::from(!size.numer().is_one() || term.factors.is_empty());
     let factors = term.factors.iter().map(|(base, power)| {
         let own = match base {
             Base::E => 0,
-            Base::Number(_) | Base::Name(..) => 1,
+            Base::Number(value) => number_length(*value),
+            Base::Name(..) => 1,
             Base::Call(call) => 1 + call.operands.iter().map(length).sum::<usize>(),
             Base::Group(inner) => length(inner),
         };
@@ -41,11 +43,21 @@ fn term_length(term: &Term) -> usize {
     number + fraction + factors.sum::<usize>()
 }
 
+/// A number, a fraction, or so many decimals that no one wrote them.
+fn number_length(value: Number) -> usize {
+    match *value.denom() {
+        1 => 1,
+        2..=1_000_000 => 2,
+        _ => 6,
+    }
+}
+
 /// The formula and the other ways to write it, of equal value. The last ones are expanded throughout, whatever their
 /// length.
 pub(crate) fn forms(expr: &Expr) -> Vec<Expr> {
     let mut list = vec![expr.clone()];
-    let ways: [&dyn Fn(&Expr) -> Option<Expr>; 4] = [
+    let ways: [&dyn Fn(&Expr) -> Option<Expr>; 5] = [
+        &decided,
         &|e| everywhere(e, &expanded, false),
         &|e| everywhere(e, &together, false),
         &|e| everywhere(e, &chosen, false),

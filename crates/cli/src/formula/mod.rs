@@ -1,5 +1,6 @@
 //! Formulas as they are written by hand: graphs are read into sums of products, simplified, ordered and printed.
 
+mod cases;
 mod expr;
 mod forms;
 mod number;

@@ -3,8 +3,8 @@
 use super::expr::{Base, Call, DEEPEST, Expr, MOST};
 use super::number::{Number, number};
 use eggrad::ir::{
-    BinaryOp, CompareOp, DotAxes, Graph, Literal, MoveOp, NodeId, Op, ReduceOp, Shape, UnaryOp,
-    broadcast_shape,
+    BinaryOp, CompareOp, CrossEntropyOp, DotAxes, Graph, Literal, MoveOp, NodeId, Op, ReduceOp,
+    Shape, UnaryOp, broadcast_shape,
 };
 use std::collections::BTreeMap;
 use std::f64::consts::{E, FRAC_1_PI, FRAC_1_SQRT_2, FRAC_2_SQRT_PI, FRAC_PI_2, LN_2, LOG2_E, PI};
@@ -105,6 +105,7 @@ impl Reader<'_> {
             }
             Op::Reduce(ReduceOp::Sum, axes) => self.sum(id, axes),
             Op::Dot(axes) => self.dot(id, axes),
+            Op::CrossEntropy(CrossEntropyOp::Residual, axes) => self.residual(id, axes),
             Op::Data(_)
             | Op::Iota { .. }
             | Op::Mark(_)
@@ -221,6 +222,36 @@ impl Reader<'_> {
         outside.times(&call)
     }
 
+    /// What a cross-entropy of logits `z` and targets `t` leaves: `sum(t)*softmax(z) - t`.
+    fn residual(&self, id: NodeId, axes: &[usize]) -> Option<Expr> {
+        let node = self.graph.node(id);
+        let shape = &node.ty.shape;
+        let operand = |i: usize| self.spread(self.value(node.inputs[i])?, shape);
+        let (z, t) = (operand(0)?, operand(1)?);
+        let whole = axes.len() == shape.rank();
+        let list: Vec<String> = axes.iter().map(usize::to_string).collect();
+        let list = format!("axes=[{}]", list.join(", "));
+        let kept: Vec<usize> = (0..shape.rank())
+            .map(|i| if axes.contains(&i) { 1 } else { shape.dims()[i] })
+            .collect();
+        let call = |name: &str, operand: &Expr, shape: Shape, extra: &[&str]| {
+            let attributes = match whole {
+                true => vec![],
+                false => [list.as_str()].iter().chain(extra).map(|a| a.to_string()).collect(),
+            };
+            let operands = vec![operand.clone()];
+            Expr::base(Base::Call(Call {
+                name: name.to_string(),
+                operands,
+                attributes,
+                shape: Some(shape),
+            }))
+        };
+        let total = if whole { Shape::scalar() } else { Shape::from(kept) };
+        let total = call("sum", &t, total, &["keepdims=true"]);
+        total.times(&call("softmax", &z, shape.clone(), &[]))?.minus(&t)
+    }
+
     /// A contraction: as a product of matrices and vectors where it is one. Numbers come before it.
     fn dot(&self, id: NodeId, axes: &DotAxes) -> Option<Expr> {
         let node = self.graph.node(id);
@@ -333,7 +364,7 @@ fn unary(op: UnaryOp, x: &Expr) -> Option<Expr> {
         UnaryOp::Recip => x.power(&Expr::integer(-1)),
         UnaryOp::Exp => Expr::base(Base::E).power(x),
         UnaryOp::Exp2 => Expr::integer(2).power(x),
-        UnaryOp::Log if x.as_constant() == Some(Number::from_integer(1)) => Some(Expr::zero()),
+        UnaryOp::Log if logarithm(x).is_some() => logarithm(x),
         UnaryOp::Abs
         | UnaryOp::Sign
         | UnaryOp::Expm1
@@ -355,6 +386,17 @@ fn unary(op: UnaryOp, x: &Expr) -> Option<Expr> {
         | UnaryOp::Ceil
         | UnaryOp::Round
         | UnaryOp::Not => Some(Expr::function(op.name(), vec![x.clone()])),
+    }
+}
+
+/// The logarithm of 1, or of a power of e with a constant exponent.
+fn logarithm(x: &Expr) -> Option<Expr> {
+    let [term] = x.terms.as_slice() else { return None };
+    match term.factors.as_slice() {
+        _ if term.coefficient != Number::from_integer(1) => None,
+        [] => Some(Expr::zero()),
+        [(Base::E, power)] => power.as_constant().map(Expr::constant),
+        _ => None,
     }
 }
 

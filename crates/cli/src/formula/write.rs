@@ -134,10 +134,8 @@ fn whole(value: i128) -> String {
 /// A power.
 fn factor(base: &Base, power: &Expr, style: Style) -> Text {
     if *base == Base::E {
-        return match power.as_constant() {
-            Some(value) if value.is_one() => Text::new("e", Strength::Atom),
-            _ => Text::new(format!("exp({})", sum(power, style).text), Strength::Atom),
-        };
+        // `e` may be the name of a variable.
+        return Text::new(format!("exp({})", sum(power, style).text), Strength::Atom);
     }
     if power.as_constant() == Some(Number::one()) {
         return plain(base, style);
@@ -155,7 +153,7 @@ fn factor(base: &Base, power: &Expr, style: Style) -> Text {
 
 fn plain(base: &Base, style: Style) -> Text {
     match base {
-        Base::E => Text::new("e", Strength::Atom),
+        Base::E => Text::new("exp(1)", Strength::Atom),
         Base::Number(value) => match decimals(*value, style) {
             Some(text) => Text::new(text, Strength::Atom),
             None => Text::new(format!("{}/{}", value.numer(), value.denom()), Strength::Product),
