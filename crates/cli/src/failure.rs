@@ -7,6 +7,13 @@ use serde_json::{Value, json};
 /// Characters of a line that are shown.
 const SHOWN: usize = 76;
 
+/// What the text form says where something else was wanted.
+const PAGE: &str = "see the page on the text form";
+
+/// The same for a reader of formulas.
+const FORMULAS: &str = "formulas are made of numbers, names, + - * / ^, parentheses and functions, as in `2*sin(x) + 1`; \
+                        lists are given by `--set 'x=[1, 2]'`";
+
 /// One mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
@@ -48,7 +55,11 @@ impl Failure {
             for operand in &error.operands {
                 message += &format!("\n  {:names$} {}", format!("{}:", operand.name), operand.ty);
             }
-            let help = error.help.clone();
+            let of_text = error.op == "text" && what == "the expression";
+            let help = match error.help.as_str() {
+                PAGE if of_text => FORMULAS.to_string(),
+                help => help.to_string(),
+            };
             let mut mistake = Mistake { message, place: None, line: None, help };
             mistake.locate(text, error.at);
             mistake

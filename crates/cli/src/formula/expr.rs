@@ -202,7 +202,9 @@ impl Expr {
             [] => Some(Term { coefficient: Number::zero(), factors: vec![] }),
             [term] => Some(term.clone()),
             _ => {
-                let content = self.content();
+                // A sum of negatives is the negative of a sum.
+                let negative = self.terms.iter().all(|t| t.coefficient.is_negative());
+                let content = if negative { -self.content() } else { self.content() };
                 let inner = self.scaled(content.recip())?;
                 let group = (Base::Group(Box::new(inner)), Expr::one());
                 Some(Term { coefficient: content, factors: vec![group] })
