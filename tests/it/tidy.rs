@@ -26,7 +26,7 @@ fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
 }
 
 /// Which crates of ours each library crate may name among its dependencies.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("ir", &[]),
     ("body", &[]),
     ("interp", &["ir"]),
@@ -37,6 +37,8 @@ const ARROWS: [(&str, &[&str]); 10] = [
     ("nn", &["ir"]),
     ("formats", &["ir"]),
     ("testkit", &["ir", "interp"]),
+    // Users and the command name the façade alone.
+    ("cli", &[]),
 ];
 
 /// Outside crates that have one home.

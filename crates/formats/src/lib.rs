@@ -3,6 +3,8 @@
 
 mod csv;
 mod gzip;
+mod npy;
 
 pub use csv::{CsvError, LabelledTable, read_labelled_csv};
 pub use gzip::{GzipError, gunzip};
+pub use npy::{NpyArray, NpyData, NpyError, read_npy};

@@ -36,6 +36,6 @@ pub use op::{
     Scan, SoftmaxOp, TensorData, UnaryOp, Windows,
 };
 pub use parts::{Part, parts};
-pub use text::{Variable, expression};
+pub use text::{Variable, expression, expression_of, names};
 pub use types::{At, DType, Literal, Shape, TensorType};
 pub use verify::{is_name, verify};

@@ -48,6 +48,11 @@ pub trait Cost {
     /// Nanoseconds that the work takes within a graph, where elementwise work is fused with its neighbours. Finite
     /// and not negative.
     fn nanoseconds(&self, work: &Work) -> f64;
+
+    /// Whether danger is looked at before time. Not where a formula is chosen to be read and not to be run.
+    fn fears_danger(&self) -> bool {
+        true
+    }
 }
 
 /// Costs of one core with 256-bit vectors: per class, nanoseconds per step, per element read or written, and per

@@ -93,9 +93,11 @@ impl Classes {
                         children.push(child);
                     }
                 }
+                let feared = cost.fears_danger();
+                let danger = danger(egraph, term, me).filter(|_| feared);
                 let price = Price {
-                    danger: danger(egraph, term, me).map_or(0, |d| i64::from(d.0 as Weight)),
-                    overflows: i64::from(overflows(egraph, term)),
+                    danger: danger.map_or(0, |d| i64::from(d.0 as Weight)),
+                    overflows: i64::from(feared && overflows(egraph, term)),
                     cost: nanoseconds(egraph, cost, term, me) + PER_NODE,
                 };
                 list.push(Candidate { term: term.clone(), price, children });

@@ -2,10 +2,10 @@
 
 use super::elaborate::{Found, Scope, elaborate, float_of, nearest};
 use super::lex::Tokens;
-use super::syntax::Tree;
+use super::syntax::{Term, Tree};
 use crate::error::TypeErrors;
 use crate::graph::{Builder, Graph, NodeId};
-use crate::types::{At, TensorType};
+use crate::types::{At, DType, TensorType};
 use std::collections::BTreeMap;
 
 /// Appends what `text` says to `builder`; `names` are the values it can name.
@@ -21,6 +21,20 @@ pub fn expression(
     names: &BTreeMap<String, NodeId>,
     text: &str,
 ) -> Result<NodeId, TypeErrors> {
+    let float = float_of(builder);
+    expression_of(builder, names, text, float)
+}
+
+/// [`expression`]; numbers that stand alone have the type `float`.
+///
+/// # Errors
+/// As [`expression`].
+pub fn expression_of(
+    builder: &mut Builder,
+    names: &BTreeMap<String, NodeId>,
+    text: &str,
+    float: DType,
+) -> Result<NodeId, TypeErrors> {
     let one = |error| TypeErrors(vec![error]);
     let mut tokens = Tokens::new(text, 1).map_err(one)?;
     let tree = Tree::parse(&mut tokens).map_err(one)?;
@@ -30,13 +44,29 @@ pub fn expression(
         Some(near) => format!("is `{near}` meant?"),
         None => "pass the values that the expression names".to_string(),
     };
-    let float = float_of(builder);
     let scope = Scope { value: &value, function: &|_| Found::Unknown, help: &help, float };
     let mut errors = vec![];
     match elaborate(&tree, builder, &scope, &mut errors) {
         Some(id) => Ok(id),
         None => Err(TypeErrors(errors)),
     }
+}
+
+/// The names that `text` reads, each with every place where it stands, in order; also those that mean a number where
+/// nothing is called so, such as `pi`.
+///
+/// # Errors
+/// What keeps the text from being read, with line and column.
+pub fn names(text: &str) -> Result<Vec<(String, At)>, TypeErrors> {
+    let one = |error| TypeErrors(vec![error]);
+    let mut tokens = Tokens::new(text, 1).map_err(one)?;
+    let tree = Tree::parse(&mut tokens).map_err(one)?;
+    tokens.expect_end().map_err(one)?;
+    let name = |place: &super::syntax::Place<'_>| match place.term {
+        Term::Name { name, .. } => Some((name.to_string(), place.at)),
+        _ => None,
+    };
+    Ok(tree.terms.iter().filter_map(name).collect())
 }
 
 /// A variable of an expression: its name, its type and, if its values are known to lie in one, an interval.

@@ -28,7 +28,7 @@ mod syntax;
 mod value;
 
 pub(crate) use attributes::attributes;
-pub use expression::{Variable, expression};
+pub use expression::{Variable, expression, expression_of, names};
 pub(crate) use print::Functions;
 
 /// Version in the first line.

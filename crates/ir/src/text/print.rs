@@ -3,6 +3,7 @@
 use super::VERSION;
 use super::attributes::{attributes, float};
 use super::calls::is_built_in;
+use super::form::{Style, form};
 use super::inline::{Writer, reference};
 use super::lex::quoted;
 use crate::function::Function;
@@ -170,6 +171,18 @@ impl Graph {
     /// How the text form refers to a node.
     pub fn reference(&self, id: NodeId) -> String {
         reference(self, id)
+    }
+
+    /// How the text form writes a node by itself: the name of its function, or the sign of its operator, and its
+    /// attributes, such as `axes=[0]`.
+    pub fn notation(&self, id: NodeId) -> (&'static str, Vec<String>) {
+        let several = vec![2; self.nodes().len()];
+        let (name, attributes) = match form(self, id, &several).style {
+            Style::Infix(sign, _) | Style::Prefix(sign, _) => (sign, vec![]),
+            Style::Call(name, attributes) => (name, attributes),
+            Style::Apply(op, attributes) => (op.name(), attributes),
+        };
+        (name, attributes.into_iter().map(|(key, value)| format!("{key}={value}")).collect())
     }
 
     /// A node by its op, its operands and all of its attributes, with nothing written inside.
