@@ -11,7 +11,7 @@ use crate::optimize::{Limits, RewriteError};
 use crate::raise::Raised;
 use crate::report::{Danger, Report, Validation};
 use crate::saturate::Saturation;
-use crate::search::improve;
+use crate::search::{improve, improve_twice};
 use crate::small::{small_sizes, smallest_index};
 use crate::validate::compare;
 use egg::Id;
@@ -79,9 +79,10 @@ pub(crate) fn choose(
         start
     });
     let better = |a: Choice, b: Choice| if price(&b).beats(price(&a)) { b } else { a };
-    let Some(choice) = ends.reduce(better) else {
+    let Some(mut choice) = ends.reduce(better) else {
         panic!("internal error: extraction has no place to start from")
     };
+    improve_twice(&classes, &mut choice, moves);
     // Facts learnt while saturating judge the input too: they can show a danger that nothing told of before.
     let mut before = before;
     before.total.danger = before.total.danger.max(price(&written_choice).danger);

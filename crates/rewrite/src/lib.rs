@@ -22,6 +22,8 @@ mod cost;
 mod danger;
 mod domains;
 mod draws;
+#[cfg(test)]
+mod exact;
 mod extract;
 mod facts;
 mod fit;

@@ -39,35 +39,10 @@ impl Sides {
     /// A graph whose first two outputs are the sides and whose others are the tensors that variables stand for; the
     /// nodes of the sides, and the inputs that are floats, by number.
     pub(crate) fn graph(&self) -> (Builder, [NodeId; 2], Vec<(usize, NodeId)>) {
-        let egraph = &self.egraph;
         let tensors = self.tensors().map(|(_, id)| id);
         let roots: Vec<Id> = self.sides.into_iter().chain(tensors).collect();
-        let classes = Classes::new(egraph, &roots, &TableCost);
-        let choice = classes.seed(|_| 1.0);
-        let (mut builder, mut leaves) = (Builder::new(), vec![]);
-        for (i, leaf) in egraph.analysis.opaque.iter().enumerate() {
-            let ty = TensorType::new(leaf.dtype, shape(&leaf.out, &SIZES));
-            let range = egraph.analysis.ranges.get(&(i as u32)).copied();
-            let input = builder.declare_input(&format!("x{i}"), ty.clone(), range, At::Unknown);
-            if leaf.dtype.is_float() {
-                leaves.push((i, input));
-            }
-            builder.declare_state(&format!("s{i}"), StateKind::Frozen, ty, At::Unknown);
-        }
-        let hints = HashMap::new();
-        let mut lowerer = Lowerer::new(egraph, &classes, &SIZES, &hints, builder);
-        let Some(order) = classes.order(&choice) else {
-            panic!("internal error: the terms of a rule have a cycle")
-        };
-        lowerer.run(&choice, &order);
-        let mut nodes = vec![];
-        for (i, &root) in roots.iter().enumerate() {
-            let order: Vec<Axis> = facts(egraph, root).axes.iter().collect();
-            let node = lowerer.root(classes.roots[i], &order);
-            lowerer.builder.output(&format!("y{i}"), node);
-            nodes.push(node);
-        }
-        (lowerer.builder, [nodes[0], nodes[1]], leaves)
+        let (builder, nodes, leaves) = written(&self.egraph, &roots);
+        (builder, [nodes[0], nodes[1]], leaves)
     }
 
     /// Variables that stand for tensors.
@@ -154,6 +129,40 @@ impl Sides {
         text += how;
         Counterexample { numbers, text }
     }
+}
+
+/// A graph whose outputs are `roots`, of an e-graph that was drawn; the nodes of these, and the inputs that are floats,
+/// by number.
+pub(crate) fn written(
+    egraph: &Egraph,
+    roots: &[Id],
+) -> (Builder, Vec<NodeId>, Vec<(usize, NodeId)>) {
+    let classes = Classes::new(egraph, roots, &TableCost);
+    let choice = classes.seed(|_| 1.0);
+    let (mut builder, mut leaves) = (Builder::new(), vec![]);
+    for (i, leaf) in egraph.analysis.opaque.iter().enumerate() {
+        let ty = TensorType::new(leaf.dtype, shape(&leaf.out, &SIZES));
+        let range = egraph.analysis.ranges.get(&(i as u32)).copied();
+        let input = builder.declare_input(&format!("x{i}"), ty.clone(), range, At::Unknown);
+        if leaf.dtype.is_float() {
+            leaves.push((i, input));
+        }
+        builder.declare_state(&format!("s{i}"), StateKind::Frozen, ty, At::Unknown);
+    }
+    let hints = HashMap::new();
+    let mut lowerer = Lowerer::new(egraph, &classes, &SIZES, &hints, builder);
+    let Some(order) = classes.order(&choice) else {
+        panic!("internal error: the terms of a rule have a cycle")
+    };
+    lowerer.run(&choice, &order);
+    let mut nodes = vec![];
+    for (i, &root) in roots.iter().enumerate() {
+        let order: Vec<Axis> = facts(egraph, root).axes.iter().collect();
+        let node = lowerer.root(classes.roots[i], &order);
+        lowerer.builder.output(&format!("y{i}"), node);
+        nodes.push(node);
+    }
+    (lowerer.builder, nodes, leaves)
 }
 
 /// Axes with their sizes.
