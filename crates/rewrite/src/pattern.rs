@@ -14,13 +14,15 @@ pub(crate) enum Expr {
     Attribute(Attribute, Vec<Expr>),
 }
 
-/// Functions of axes and types, on right sides only.
+/// Functions of axes, types and constants, on right sides only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Attribute {
     Union,
     Minus,
     Meet,
     Type,
+    /// The power of 2 that brings a constant between 1 and 2.
+    Power,
 }
 
 /// A left side as a pattern; numbers are variables that must be these constants.
@@ -183,6 +185,7 @@ fn parse_expr(tokens: &[&str], place: &mut usize) -> Result<Expr, String> {
         "minus" => (Expr::Attribute(Attribute::Minus, args), 2),
         "meet" => (Expr::Attribute(Attribute::Meet, args), 2),
         "type" => (Expr::Attribute(Attribute::Type, args), 1),
+        "power" => (Expr::Attribute(Attribute::Power, args), 1),
         _ => {
             let head = Head::from_name(name).ok_or(format!("knows no op `{name}`"))?;
             let arity = head.takes().len();
