@@ -164,7 +164,7 @@ impl Way {
             Meaning::Real => Semantics::Real,
             Meaning::Fast => Semantics::Fast,
         };
-        Options { rewrite: !self.no_rewrite, semantics, dump: None }
+        Options { rewrite: !self.no_rewrite, semantics, ..Options::default() }
     }
 }
 

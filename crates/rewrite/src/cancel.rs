@@ -44,15 +44,50 @@ fn signed(egraph: &Egraph, id: Id) -> Vec<(bool, Id)> {
 fn sum_cancels(egraph: &Egraph, a: Id, b: Id) -> bool {
     // A softplus of the negative of the other term.
     let mut operands = nodes(egraph, a, Head::Unary(UnaryOp::Softplus)).map(|n| n.args[0]);
-    let mirrored = |x: Id| {
-        let mut negatives = nodes(egraph, x, Head::Unary(UnaryOp::Neg));
-        negatives.any(|n| egraph.find(n.args[0]) == egraph.find(b))
+    let mirrored = |x: Id| is_negative(egraph, x, b);
+    // Logarithms of both neighbours of one.
+    let mut inside = nodes(egraph, a, Head::Unary(UnaryOp::Log1p)).map(|n| n.args[0]);
+    let both = |x: Id| {
+        let mut others = nodes(egraph, b, Head::Unary(UnaryOp::Log1p)).map(|n| n.args[0]);
+        others.any(|y| is_negative(egraph, x, y))
     };
-    near_bound(egraph, a, b) || half_tail(egraph, a, b) || operands.any(mirrored)
+    near_bound(egraph, a, b)
+        || half_tail(egraph, a, b)
+        || operands.any(mirrored)
+        || inside.any(both)
+        || facts(egraph, b).low < 0.0 && root_of(egraph, a, b)
+}
+
+/// Whether a class holds the negative of another one.
+fn is_negative(egraph: &Egraph, x: Id, other: Id) -> bool {
+    let mut negatives = nodes(egraph, x, Head::Unary(UnaryOp::Neg));
+    negatives.any(|n| egraph.find(n.args[0]) == egraph.find(other))
+}
+
+/// Terms of the sums and differences in a class, with whether they are subtracted, and the class itself.
+fn summands(egraph: &Egraph, id: Id) -> Vec<(bool, Id)> {
+    let mut all = vec![(false, egraph.find(id))];
+    for n in &egraph[id].nodes {
+        let minus = match n.head {
+            Head::Binary(BinaryOp::Add) => false,
+            Head::Binary(BinaryOp::Sub) => true,
+            _ => continue,
+        };
+        all.push((false, egraph.find(n.args[0])));
+        all.push((minus, egraph.find(n.args[1])));
+    }
+    all
+}
+
+/// Two sums that have a term in common.
+fn common_term(egraph: &Egraph, a: Id, b: Id) -> bool {
+    let (left, right) = (summands(egraph, a), summands(egraph, b));
+    left.len() + right.len() > 2 && left.iter().any(|term| right.contains(term))
 }
 
 fn difference_cancels(egraph: &Egraph, a: Id, b: Id) -> bool {
-    near_bound(egraph, a, b)
+    common_term(egraph, a, b)
+        || near_bound(egraph, a, b)
         || near_bound(egraph, b, a)
         || of_one_kind(egraph, a, b)
         || beside_one(egraph, a, b)
@@ -119,7 +154,12 @@ fn saturates(egraph: &Egraph, id: Id) -> bool {
     };
     let squares = nodes(egraph, id, Head::Unary(UnaryOp::Square));
     let products = nodes(egraph, id, Head::Binary(BinaryOp::Mul));
-    let mut inside = squares.chain(products).flat_map(|n| &n.args);
+    let largest = nodes(egraph, id, Head::Reduce(ReduceOp::Max)).map(|n| &n.args[1]);
+    let sums = nodes(egraph, id, Head::Reduce(ReduceOp::Sum));
+    let of_squares = sums
+        .flat_map(|n| nodes(egraph, n.args[1], Head::Unary(UnaryOp::Square)))
+        .flat_map(|n| &n.args);
+    let mut inside = squares.chain(products).flat_map(|n| &n.args).chain(largest).chain(of_squares);
     holds(egraph, id, curve) || inside.any(|&x| holds(egraph, x, curve))
 }
 
@@ -162,16 +202,17 @@ fn of_one_kind(egraph: &Egraph, a: Id, b: Id) -> bool {
 /// `op` of two numbers of which neither is the negative of the other.
 fn unlike(egraph: &Egraph, op: UnaryOp, a: Id, b: Id) -> bool {
     let operands = |id: Id| nodes(egraph, id, Head::Unary(op)).map(|n| egraph.find(n.args[0]));
-    let negative = |x: Id, y: Id| {
-        let mut negatives = nodes(egraph, x, Head::Unary(UnaryOp::Neg));
-        negatives.any(|n| egraph.find(n.args[0]) == y)
-    };
-    let mirrored = |x: Id| operands(b).any(|y| negative(x, y) || negative(y, x));
+    let mirrored =
+        |x: Id| operands(b).any(|y| is_negative(egraph, x, y) || is_negative(egraph, y, x));
     is(egraph, a, op) && is(egraph, b, op) && !operands(a).any(mirrored)
 }
 
-/// The logarithm of a number, less that of the next one.
+/// The logarithm of a number, less that of the next one; that of a complement beside that of a probability.
 fn logarithms(egraph: &Egraph, a: Id, b: Id) -> bool {
+    let mut raised = nodes(egraph, a, Head::Unary(UnaryOp::Log1p)).map(|n| n.args[0]);
+    if is(egraph, b, UnaryOp::Softplus) && raised.any(|x| is(egraph, x, UnaryOp::Sigmoid)) {
+        return true;
+    }
     let mut next = nodes(egraph, b, Head::Unary(UnaryOp::Log1p)).map(|n| egraph.find(n.args[0]));
     next.any(|x| nodes(egraph, a, Head::Unary(UnaryOp::Log)).any(|n| egraph.find(n.args[0]) == x))
 }
@@ -210,7 +251,15 @@ fn logarithms_of_sums(egraph: &Egraph, a: Id, b: Id) -> bool {
         let mut sums = nodes(egraph, b, Head::Reduce(ReduceOp::LogSumExp));
         sums.any(|n| terms.contains(&egraph.find(n.args[1])))
     };
-    (row(a) && (row(b) || most(b))) || (row(b) && (most(a) || own())) || pair(a) || pair(b)
+    // A number as large, which may as well be taken away from the terms.
+    let shift = |id: Id| {
+        let known = facts(egraph, id);
+        !known.fixed && (known.high > LARGE || known.low < -LARGE)
+    };
+    (row(a) && (row(b) || most(b) || shift(b)))
+        || (row(b) && (most(a) || own()))
+        || pair(a)
+        || pair(b)
 }
 
 /// The root of the square of `other` and something else, less `other`.

@@ -89,16 +89,55 @@ fn pow_danger(a: &Facts, b: &Facts, result: &Facts) -> Option<(Weight, &'static 
     reason.map(|r| (NOT_FINITE, r))
 }
 
+/// Sums and products in which exponentials are looked for.
+const DEPTH: usize = 3;
+
+/// Whether a class holds an exponential that can overflow, or sums and products with one.
+fn explodes(egraph: &Egraph, id: Id, depth: usize) -> bool {
+    egraph[id].nodes.iter().any(|n| match n.head {
+        Head::Unary(UnaryOp::Exp | UnaryOp::Expm1) => {
+            let x = facts(egraph, n.args[0]);
+            x.high > exp_limit(x.dtype)
+        }
+        Head::Unary(UnaryOp::Neg | UnaryOp::Square)
+        | Head::Binary(BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul) => {
+            depth > 0 && n.args.iter().any(|&a| explodes(egraph, a, depth - 1))
+        }
+        _ => false,
+    })
+}
+
+/// Whether no term of a sum, or of a difference, has another sign than the other one.
+fn alike(op: BinaryOp, a: &Facts, b: &Facts) -> bool {
+    let (low, high) = if op == BinaryOp::Sub { (-b.high, -b.low) } else { (b.low, b.high) };
+    (a.low >= 0.0 && low >= 0.0) || (a.high <= 0.0 && high <= 0.0)
+}
+
+/// A class, and those it is the negative of.
+fn classes_of(egraph: &Egraph, id: Id) -> impl Iterator<Item = Id> {
+    let negatives = egraph[id].nodes.iter().filter(|n| n.head == Head::Unary(UnaryOp::Neg));
+    negatives.map(|n| egraph.find(n.args[0])).chain([id])
+}
+
 fn binary_danger(
     egraph: &Egraph,
     op: BinaryOp,
     (a, b): (Id, Id),
-    result: &Facts,
+    class: Id,
 ) -> Option<(Weight, &'static str)> {
+    let result = facts(egraph, class);
     match op {
         BinaryOp::Div | BinaryOp::Mod => {
-            let b = facts(egraph, b);
-            (b.low <= 0.0 && b.high >= 0.0).then_some((NOT_FINITE, "the divisor can be 0"))
+            let known = facts(egraph, b);
+            let zero = known.low <= 0.0 && known.high >= 0.0;
+            // Infinity over infinity.
+            let both = explodes(egraph, a, DEPTH) && explodes(egraph, b, DEPTH);
+            let weight = NOT_FINITE * (Weight::from(zero) + Weight::from(both));
+            match (zero, both) {
+                (false, false) => None,
+                (true, _) => Some((weight, "the divisor can be 0")),
+                (false, true) => Some((weight, "both operands have no upper bound")),
+            }
         }
         BinaryOp::Add | BinaryOp::Sub => {
             // What is known of the result from another form says nothing of how this one rounds.
@@ -110,8 +149,16 @@ fn binary_danger(
             let cancel = result.dtype.is_float()
                 && low <= 0.0
                 && high >= 0.0
+                && !alike(op, x, y)
                 && terms_cancel(egraph, op == BinaryOp::Sub, a, b);
-            cancel.then_some((CANCELLATION, "the terms can cancel"))
+            // What overflows in the stable form does so here.
+            let stable = Head::Unary(UnaryOp::Expm1);
+            let overflow = cancel
+                && classes_of(egraph, class).flat_map(|id| &egraph[id].nodes).any(|n| {
+                    n.head == stable && facts(egraph, n.args[0]).high > exp_limit(result.dtype)
+                });
+            let weight = CANCELLATION + if overflow { NOT_FINITE } else { 0 };
+            cancel.then_some((weight, "the terms can cancel"))
         }
         BinaryOp::Pow => pow_danger(facts(egraph, a), facts(egraph, b), result),
         BinaryOp::Xlogy => {
@@ -156,8 +203,9 @@ pub(crate) fn overflows(egraph: &Egraph, term: &Term) -> bool {
         }
         _ => return false,
     };
+    // A number between 1/2 and 2 changes nothing.
     let size = facts(egraph, by).low.abs();
-    let shrinks = if term.head == Head::Binary(BinaryOp::Div) { size > 1.0 } else { size < 1.0 };
+    let shrinks = if term.head == Head::Binary(BinaryOp::Div) { size >= 2.0 } else { size <= 0.5 };
     let too_large = |sum: &Term| {
         let [over, x] = sum.args[..] else { return false };
         let (n, known) = (crate::build::axes(egraph, over), facts(egraph, x));
@@ -190,14 +238,13 @@ fn negative_square(egraph: &Egraph, id: Id) -> bool {
 
 /// The danger of computing the value of `class` by `term`.
 pub(crate) fn danger(egraph: &Egraph, term: &Term, class: Id) -> Option<(Weight, &'static str)> {
-    let result = facts(egraph, class);
     match &term.head {
         Head::Unary(op) => {
             let x = term.args[0];
             let found = unary_danger(*op, facts(egraph, x), least(egraph, x));
             let near_one = || {
                 let known = facts(egraph, x);
-                *op == UnaryOp::Log && known.low < 1.0 && known.high > 1.0 && is_rounded(egraph, x)
+                *op == UnaryOp::Log && known.low <= 1.0 && known.high > 1.0 && is_rounded(egraph, x)
             };
             let loses = || match op {
                 UnaryOp::Log => part_of_softmax(egraph, x),
@@ -211,14 +258,14 @@ pub(crate) fn danger(egraph: &Egraph, term: &Term, class: Id) -> Option<(Weight,
                 None => near_one().then_some((CANCELLATION, "the operand can be near 1")),
             }
         }
-        Head::Binary(op) => binary_danger(egraph, *op, (term.args[0], term.args[1]), result),
+        Head::Binary(op) => binary_danger(egraph, *op, (term.args[0], term.args[1]), class),
         Head::Opaque(number) => {
             let op = &egraph.analysis.opaque[*number as usize].op;
             if let Op::Unary(op) = op {
                 return unary_danger(*op, facts(egraph, term.args[0]), least(egraph, term.args[0]));
             }
             let Op::Binary(op) = op else { return None };
-            binary_danger(egraph, *op, (term.args[0], term.args[1]), result)
+            binary_danger(egraph, *op, (term.args[0], term.args[1]), class)
         }
         Head::Axes(_)
         | Head::Renaming(_)

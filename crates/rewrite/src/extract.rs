@@ -192,7 +192,7 @@ impl Classes {
         (used, price)
     }
 
-    /// The danger of each root. Only classes that are or read dangerous ones are met once per root.
+    /// The danger of each root. Only classes that are or read dangerous ones are met.
     pub(crate) fn dangers(&self, choice: &Choice) -> Vec<i64> {
         let order = self.order(choice);
         let mut risky = vec![order.is_none(); self.ids.len()];
@@ -206,9 +206,13 @@ impl Classes {
             let mut sum = 0;
             let mut stack = vec![root];
             while let Some(place) = stack.pop() {
-                if risky[place] && std::mem::replace(&mut met[place], number) != number {
-                    let candidate = &self.candidates[place][choice[place]];
-                    sum += candidate.price.danger;
+                if !risky[place] {
+                    continue;
+                }
+                // As in the whole price, by every reader.
+                let candidate = &self.candidates[place][choice[place]];
+                sum += candidate.price.danger;
+                if std::mem::replace(&mut met[place], number) != number {
                     stack.extend(&candidate.children);
                 }
             }

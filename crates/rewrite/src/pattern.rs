@@ -14,19 +14,21 @@ pub(crate) enum Expr {
     Attribute(Attribute, Vec<Expr>),
 }
 
-/// Functions of axes and types, on right sides only.
+/// Functions of axes, types and constants, on right sides only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Attribute {
     Union,
     Minus,
     Meet,
     Type,
+    /// The power of 2 that brings a constant between 1 and 2.
+    Power,
 }
 
 impl Attribute {
     /// Every one of them.
-    const ALL: [Attribute; 4] =
-        [Attribute::Union, Attribute::Minus, Attribute::Meet, Attribute::Type];
+    const ALL: [Attribute; 5] =
+        [Attribute::Union, Attribute::Minus, Attribute::Meet, Attribute::Type, Attribute::Power];
 
     /// Name in rule files.
     pub(crate) fn name(self) -> &'static str {
@@ -35,13 +37,14 @@ impl Attribute {
             Attribute::Minus => "minus",
             Attribute::Meet => "meet",
             Attribute::Type => "type",
+            Attribute::Power => "power",
         }
     }
 
     fn arity(self) -> usize {
         match self {
             Attribute::Union | Attribute::Minus | Attribute::Meet => 2,
-            Attribute::Type => 1,
+            Attribute::Type | Attribute::Power => 1,
         }
     }
 }

@@ -223,6 +223,12 @@ pub(crate) fn instantiate(
                     let dtype = facts(egraph, ids[0]).dtype;
                     type_leaf(egraph, dtype)
                 }
+                Attribute::Power => {
+                    let known = facts(egraph, ids[0]);
+                    let (dtype, value) = (known.dtype, known.constant?);
+                    let power = (-value.to_f64().abs().log2().floor()).exp2();
+                    constant(egraph, dtype, Rational::from_f64(power)?)
+                }
                 Attribute::Union => {
                     let result = set(egraph, 0).union(&set(egraph, 1));
                     axes_leaf(egraph, result)

@@ -236,6 +236,7 @@ pub(crate) fn fits(right: &Expr, known: &BTreeMap<Var, Sort>) -> Result<(), Stri
                         (Sort::Axes, Place::AxesOf)
                     }
                     Attribute::Type => (Sort::Type, Place::Tensor),
+                    Attribute::Power => (Sort::Float, Place::Just(Sort::Float)),
                 };
                 let name = function.name();
                 if place != Place::Just(gives) && !(place == Place::AxesOf && gives == Sort::Axes) {

@@ -61,6 +61,10 @@ fn sum_of_roots(egraph: &Egraph, term: &Term, facts: &mut Facts) {
 
 /// Each branch is within the bound that its condition sets.
 fn choice(egraph: &Egraph, term: &Term, facts: &mut Facts) {
+    let negative = |x: Id, y: Id| {
+        let mut operands = operands(egraph, x, Head::Unary(UnaryOp::Neg)).map(|args| args[0]);
+        operands.any(|x| egraph.find(x) == y)
+    };
     let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
     for (branch, taken) in [(term.args[1], true), (term.args[2], false)] {
         let branch = egraph.find(branch);
@@ -70,12 +74,14 @@ fn choice(egraph: &Egraph, term: &Term, facts: &mut Facts) {
             let (x, y) = (egraph.find(test.args[0]), egraph.find(test.args[1]));
             let (below, above) = order(op, taken);
             for (me, other, below, above) in [(x, y, below, above), (y, x, above, below)] {
-                if me != branch {
-                    continue;
-                }
                 let (least, most) = ends(egraph, other);
-                within.0 = if above { within.0.max(least) } else { within.0 };
-                within.1 = if below { within.1.min(most) } else { within.1 };
+                if me == branch {
+                    within.0 = if above { within.0.max(least) } else { within.0 };
+                    within.1 = if below { within.1.min(most) } else { within.1 };
+                } else if negative(branch, me) {
+                    within.0 = if below { within.0.max(-most) } else { within.0 };
+                    within.1 = if above { within.1.min(-least) } else { within.1 };
+                }
             }
         }
         (low, high) = (low.min(within.0), high.max(within.1));
