@@ -370,6 +370,8 @@ fn needed(asks: Asks) -> bool {
         | Asks::Shares
         | Asks::Moderate
         | Asks::Wide
+        | Asks::Small
+        | Asks::Unit
         | Asks::Fixed
         | Asks::Frozen
         | Asks::Changes => false,
