@@ -33,11 +33,16 @@ fn products(egraph: &Egraph, a: Id, b: Id) -> bool {
     })
 }
 
-/// A class, and what it is the negative of; whether it is negative comes first.
+/// A class, and what it is the negative or a negative multiple of; whether it is negative comes first.
 fn signed(egraph: &Egraph, id: Id) -> Vec<(bool, Id)> {
-    let negative = facts(egraph, id).constant.is_some_and(|c| c.to_f64() < 0.0);
-    let mut all = vec![(negative, id)];
+    let negative = |id: Id| facts(egraph, id).constant.is_some_and(|c| c.to_f64() < 0.0);
+    let mut all = vec![(negative(id), id)];
     all.extend(nodes(egraph, id, Head::Unary(UnaryOp::Neg)).map(|n| (true, n.args[0])));
+    for n in nodes(egraph, id, Head::Binary(BinaryOp::Mul)) {
+        let [x, y] = n.args[..] else { continue };
+        all.extend(negative(x).then_some((true, y)));
+        all.extend(negative(y).then_some((true, x)));
+    }
     all
 }
 
@@ -45,11 +50,12 @@ fn sum_cancels(egraph: &Egraph, a: Id, b: Id) -> bool {
     // A softplus of the negative of the other term.
     let mut operands = nodes(egraph, a, Head::Unary(UnaryOp::Softplus)).map(|n| n.args[0]);
     let mirrored = |x: Id| is_negative(egraph, x, b);
-    // Logarithms of both neighbours of one.
+    // Logarithms of both near neighbours of one.
+    let near = |x: Id| facts(egraph, x).low < 0.25 && facts(egraph, x).high > -0.25;
     let mut inside = nodes(egraph, a, Head::Unary(UnaryOp::Log1p)).map(|n| n.args[0]);
     let both = |x: Id| {
         let mut others = nodes(egraph, b, Head::Unary(UnaryOp::Log1p)).map(|n| n.args[0]);
-        others.any(|y| is_negative(egraph, x, y))
+        near(x) && others.any(|y| is_negative(egraph, x, y))
     };
     near_bound(egraph, a, b)
         || half_tail(egraph, a, b)
@@ -79,6 +85,13 @@ fn summands(egraph: &Egraph, id: Id) -> Vec<(bool, Id)> {
     all
 }
 
+/// Whether two sums have a term in common that is the same in every run.
+pub(crate) fn common_shift(egraph: &Egraph, a: Id, b: Id) -> bool {
+    let (left, right) = (summands(egraph, a), summands(egraph, b));
+    let fixed = |id: Id| facts(egraph, id).fixed;
+    left.iter().any(|term| fixed(term.1) && right.contains(term))
+}
+
 /// Two sums that have a term in common.
 fn common_term(egraph: &Egraph, a: Id, b: Id) -> bool {
     let (left, right) = (summands(egraph, a), summands(egraph, b));
@@ -105,11 +118,15 @@ fn difference_cancels(egraph: &Egraph, a: Id, b: Id) -> bool {
         || cosh(egraph, b, a)
 }
 
+/// Whether a term is an input or a state.
+pub(crate) fn is_given(term: &Term) -> bool {
+    matches!(term.head, Head::Opaque(_)) && term.args.is_empty()
+}
+
 /// Terms of a class and of what it moves. What is given is no function of anything, whatever equals it.
 fn all(egraph: &Egraph, id: Id) -> impl Iterator<Item = &Term> {
-    let given = |n: &Term| matches!(n.head, Head::Opaque(_)) && n.args.is_empty();
     let classes = beneath(egraph, strip(egraph, id)).into_iter();
-    let classes = classes.filter(move |&id| !egraph[id].nodes.iter().any(given));
+    let classes = classes.filter(move |&id| !egraph[id].nodes.iter().any(is_given));
     classes.flat_map(|id| &egraph[id].nodes)
 }
 
@@ -193,7 +210,11 @@ fn of_one_kind(egraph: &Egraph, a: Id, b: Id) -> bool {
         UnaryOp::Cos,
         UnaryOp::Tan,
     ];
+    // A quotient beside a reciprocal.
+    let quotient = |id: Id| nodes(egraph, id, Head::Binary(BinaryOp::Div)).next().is_some();
     kinds.into_iter().any(|op| is(egraph, a, op) && is(egraph, b, op))
+        || quotient(a) && is(egraph, b, UnaryOp::Recip)
+        || quotient(b) && is(egraph, a, UnaryOp::Recip)
         || [UnaryOp::Expm1, UnaryOp::Sigmoid, UnaryOp::Tanh]
             .into_iter()
             .any(|op| unlike(egraph, op, a, b))
@@ -209,8 +230,9 @@ fn unlike(egraph: &Egraph, op: UnaryOp, a: Id, b: Id) -> bool {
 
 /// The logarithm of a number, less that of the next one; that of a complement beside that of a probability.
 fn logarithms(egraph: &Egraph, a: Id, b: Id) -> bool {
+    let sigmoid = |x: Id| egraph[x].nodes.iter().any(|n| n.head == Head::Unary(UnaryOp::Sigmoid));
     let mut raised = nodes(egraph, a, Head::Unary(UnaryOp::Log1p)).map(|n| n.args[0]);
-    if is(egraph, b, UnaryOp::Softplus) && raised.any(|x| is(egraph, x, UnaryOp::Sigmoid)) {
+    if is(egraph, b, UnaryOp::Softplus) && raised.any(sigmoid) {
         return true;
     }
     let mut next = nodes(egraph, b, Head::Unary(UnaryOp::Log1p)).map(|n| egraph.find(n.args[0]));
@@ -251,13 +273,14 @@ fn logarithms_of_sums(egraph: &Egraph, a: Id, b: Id) -> bool {
         let mut sums = nodes(egraph, b, Head::Reduce(ReduceOp::LogSumExp));
         sums.any(|n| terms.contains(&egraph.find(n.args[1])))
     };
-    // A number as large, which may as well be taken away from the terms.
+    // What is given may as well be taken away from the terms.
     let shift = |id: Id| {
         let known = facts(egraph, id);
-        !known.fixed && (known.high > LARGE || known.low < -LARGE)
+        let large = known.high > LARGE || known.low < -LARGE;
+        large && !known.fixed && egraph[id].nodes.iter().any(is_given)
     };
     (row(a) && (row(b) || most(b) || shift(b)))
-        || (row(b) && (most(a) || own()))
+        || (row(b) && (most(a) || shift(a) || own()))
         || pair(a)
         || pair(b)
 }

@@ -156,6 +156,8 @@ mod tests {
             | Asks::Shares
             | Asks::Moderate
             | Asks::Wide
+            | Asks::Small
+            | Asks::Unit
             | Asks::Fixed
             | Asks::Frozen
             | Asks::Changes => false,

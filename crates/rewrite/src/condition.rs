@@ -53,6 +53,10 @@ conditions! {
     NonNegative = "nonnegative", [Tensor];
     /// Elements may be far above 0.
     Wide = "wide", [Tensor];
+    /// Elements may be near 0.
+    Small = "small", [Tensor];
+    /// Elements may be as large as 1, of any sign.
+    Unit = "unit", [Tensor];
     /// Made of frozen states and constants alone.
     Fixed = "fixed", [Tensor];
     /// Fixed, and not of constants alone.
@@ -122,6 +126,8 @@ impl Condition {
             Asks::Positive => fact(Facts::positive),
             Asks::NonNegative => fact(Facts::nonnegative),
             Asks::Wide => fact(|f| f.high > 64.0),
+            Asks::Small => fact(|f| f.low < 0.25 && f.high > -0.25),
+            Asks::Unit => fact(|f| f.low <= -1.0 || f.high >= 1.0),
             Asks::Fixed => fact(|f| f.fixed),
             Asks::Frozen => fact(|f| f.frozen),
             Asks::Changes => fact(|f| !f.fixed),

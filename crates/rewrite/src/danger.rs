@@ -1,7 +1,7 @@
 //! What can go wrong in floating point, seen from intervals.
 
 use crate::build::facts;
-use crate::cancel::{part_of_softmax, probability, terms_cancel};
+use crate::cancel::{common_shift, is_given, part_of_softmax, probability, terms_cancel};
 use crate::facts::{Egraph, Facts};
 use crate::language::{Head, Term};
 use crate::moves::beneath;
@@ -94,6 +94,9 @@ const DEPTH: usize = 3;
 
 /// Whether a class holds an exponential that can overflow, or sums and products with one.
 fn explodes(egraph: &Egraph, id: Id, depth: usize) -> bool {
+    if egraph[id].nodes.iter().any(is_given) {
+        return false;
+    }
     egraph[id].nodes.iter().any(|n| match n.head {
         Head::Unary(UnaryOp::Exp | UnaryOp::Expm1) => {
             let x = facts(egraph, n.args[0]);
@@ -173,9 +176,10 @@ fn binary_danger(
             }
             probability(egraph, b).then_some((CANCELLATION, "the second operand can be near 1"))
         }
+        BinaryOp::LogAddExp => common_shift(egraph, a, b)
+            .then_some((CANCELLATION, "the operands have a term in common")),
         BinaryOp::Mul
         | BinaryOp::Atan2
-        | BinaryOp::LogAddExp
         | BinaryOp::Maximum
         | BinaryOp::Minimum
         | BinaryOp::And
@@ -244,7 +248,10 @@ pub(crate) fn danger(egraph: &Egraph, term: &Term, class: Id) -> Option<(Weight,
             let found = unary_danger(*op, facts(egraph, x), least(egraph, x));
             let near_one = || {
                 let known = facts(egraph, x);
-                *op == UnaryOp::Log && known.low <= 1.0 && known.high > 1.0 && is_rounded(egraph, x)
+                *op == UnaryOp::Log
+                    && known.low <= 1.0
+                    && known.high >= 1.0
+                    && is_rounded(egraph, x)
             };
             let loses = || match op {
                 UnaryOp::Log => part_of_softmax(egraph, x),

@@ -193,11 +193,13 @@ impl Moves {
         }
     }
 
-    /// Whether a rule matches a term of two operands before the move that one or both of them hold.
+    /// Whether a rule matches a term of two operands before the move that one or both of them hold, or one of them is a
+    /// part of the other there.
     fn joins(&self, egraph: &Egraph, term: &Term, arg: Id, lower: &Term) -> bool {
         let (&[a, b], &[place]) = (term.args.as_ref(), moved(egraph, lower)) else { return false };
         let mut rules = self.joint.iter().filter(|(head, _)| *head == term.head).peekable();
-        if rules.peek().is_none() {
+        let arithmetic = is_arithmetic(&term.head);
+        if rules.peek().is_none() && !arithmetic {
             return false;
         }
         let side = |id: Id| match egraph.find(id) == egraph.find(arg) {
@@ -205,6 +207,9 @@ impl Moves {
             false => unmoved(egraph, lower, id).map(|x| strip(egraph, x)),
         };
         let (Some(a), Some(b)) = (side(a), side(b)) else { return false };
+        if arithmetic && (is_part(egraph, a, b) || is_part(egraph, b, a)) {
+            return true;
+        }
         rules.any(|(_, [left, right])| {
             let found = bindings(egraph, a, left, vec![]);
             found.into_iter().any(|known| !bindings(egraph, b, right, known).is_empty())
@@ -334,6 +339,16 @@ impl Moves {
         let number = self.numbers.of(egraph, opaque);
         Some(egraph.add(Term::new(Head::Opaque(number), &[x])))
     }
+}
+
+/// Whether a sum or product of class `whole` has `part` as a term or factor, or has one that has.
+fn is_part(egraph: &Egraph, whole: Id, part: Id) -> bool {
+    let part = egraph.find(part);
+    let operands = |id: Id| {
+        let terms = egraph[id].nodes.iter().filter(|n| is_arithmetic(&n.head));
+        terms.flat_map(|n| n.args.iter().map(|&a| egraph.find(a)))
+    };
+    operands(whole).any(|x| x == part || operands(x).any(|y| y == part))
 }
 
 /// Finds the moves inside a sum or product that a rule expects.
