@@ -9,6 +9,7 @@ mod language;
 mod loss;
 mod mistakes;
 mod optimizer;
+mod optimizers;
 mod pipeline;
 mod run;
 mod tidy;

@@ -104,7 +104,10 @@ struct Readme;
 pub mod prelude {
     pub use crate::ir::{DType, StateKind, TensorType};
     pub use crate::jit::{ArrayMut, ArrayRef};
-    pub use crate::nn::{Adam, Graph, Init, Padding, Sgd, Sliding, Tensor, dense, dense_with};
+    pub use crate::nn::{
+        Adagrad, Adam, EpsilonMode, Graph, Init, Lion, Padding, RmsProp, Sgd, Sliding, Tensor,
+        dense, dense_with,
+    };
     pub use crate::rewrite::Semantics;
     pub use crate::{
         Dataset, Epoch, Error, Fit, History, Model, Next, Options, Program, Report, Session, Store,

@@ -30,7 +30,7 @@ pub use init::Init;
 pub use keepdims::KeepDims;
 pub use layers::{dense, dense_with};
 pub use operators::Operand;
-pub use optim::{Adam, Sgd};
+pub use optim::{Adagrad, Adam, EpsilonMode, Gradients, Lion, RmsProp, Sgd};
 pub use random::Random;
 pub use tensor::Tensor;
 pub use windows::{Padding, Sliding};
