@@ -14,12 +14,15 @@ type Memory = Vec<[f64; 2]>;
 /// New value of a parameter's element from value and gradient, by its memory, the rate, and the number of the step.
 type Update = fn(f64, f64, &mut [f64; 2], f64, i32) -> f64;
 
+/// Numbers by the names of parameters.
+type Numbers = BTreeMap<&'static str, Vec<f64>>;
+
 /// One optimizer by the library and as a formula; the treatment of all gradients is the second function.
 struct Row {
     name: &'static str,
     minimize: Minimize,
     update: Update,
-    treat: fn(&mut BTreeMap<&'static str, Vec<f64>>, &BTreeMap<&'static str, Vec<f64>>),
+    treat: fn(&mut Numbers, &Numbers),
     /// What memory begins with.
     initial: f64,
 }
@@ -149,10 +152,7 @@ fn rows() -> Vec<Row> {
 }
 
 /// The gradient of `0.3 · w²` for weights.
-fn penalise(
-    gradients: &mut BTreeMap<&'static str, Vec<f64>>,
-    params: &BTreeMap<&'static str, Vec<f64>>,
-) {
+fn penalise(gradients: &mut Numbers, params: &Numbers) {
     for (name, g) in gradients.iter_mut().filter(|(name, _)| name.ends_with("weight")) {
         g.iter_mut().zip(&params[name]).for_each(|(g, p)| *g += 2.0 * 0.3 * p);
     }
@@ -175,8 +175,8 @@ const STEPS: i32 = 12;
 const HALVED: i32 = 7;
 
 /// Parameters after every step, by loops over numbers.
-fn by_hand(row: &Row) -> Vec<BTreeMap<&'static str, Vec<f64>>> {
-    let mut params: BTreeMap<&str, Vec<f64>> = PARAMS
+fn by_hand(row: &Row) -> Vec<Numbers> {
+    let mut params: Numbers = PARAMS
         .map(|(name, d, _)| (name, (0..d[0] * d[1]).map(|i| start(name, i)).collect()))
         .into();
     let mut memory: BTreeMap<&str, Memory> =
