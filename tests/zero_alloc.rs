@@ -77,4 +77,39 @@ fn steps_and_predictions_allocate_nothing() {
     let calls = CALLS.load(Ordering::SeqCst) - before;
     assert_eq!(calls, 0, "1,000 steps and 2,000 predictions called the allocator {calls} times");
     assert!(losses[1002] < 0.5 * losses[0], "the steps trained: {} to {}", losses[0], losses[1002]);
+    optimizers_allocate_nothing();
+}
+
+/// Steps of every optimizer.
+fn optimizers_allocate_nothing() {
+    let minimizers: [fn(Tensor<'_>); 6] = [
+        |l| Sgd::new(0.1).momentum(0.9).nesterov().l2(0.01).minimize(l),
+        |l| Adam::new(0.1).weight_decay(0.01).clip_global_norm(1.0).minimize(l),
+        |l| Adam::new(0.1).epsilon_mode(EpsilonMode::Uncorrected).clip_value(1.0).minimize(l),
+        |l| RmsProp::new(0.1).minimize(l),
+        |l| Adagrad::new(0.1).minimize(l),
+        |l| Lion::new(0.01).minimize(l),
+    ];
+    for (i, minimize) in minimizers.into_iter().enumerate() {
+        let graph = Graph::new();
+        let x = graph.input("x", [4, 3]);
+        let loss = dense("dense2", dense("dense1", x, 5).tanh(), 2).square().mean();
+        graph.output("loss", loss);
+        minimize(loss);
+        let program = Arc::new(Program::compile(&graph, &Options::default()).expect("compiles"));
+        let mut store = Store::new(0);
+        let mut session = Session::new(&program, &mut store).expect("a session");
+        let (mut losses, mut before) = ([0.0f32; 23], 0);
+        for (step, loss) in losses.iter_mut().enumerate() {
+            if step == 3 {
+                before = CALLS.load(Ordering::SeqCst);
+            }
+            let inputs = [ArrayRef::F32(&[0.5; 12])];
+            let outputs = &mut [ArrayMut::F32(std::slice::from_mut(loss))];
+            session.run(&mut store, &inputs, outputs).expect("runs");
+        }
+        let calls = CALLS.load(Ordering::SeqCst) - before;
+        assert_eq!(calls, 0, "20 steps of optimizer {i} called the allocator {calls} times");
+        assert!(losses[22] < losses[0], "optimizer {i} trained: {} to {}", losses[0], losses[22]);
+    }
 }

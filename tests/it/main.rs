@@ -11,6 +11,7 @@ mod mistakes;
 #[path = "../models/mod.rs"]
 mod models;
 mod optimizer;
+mod optimizers;
 mod pipeline;
 mod rules;
 mod run;

@@ -59,7 +59,8 @@
 //!
 //! # From here
 //!
-//! * [`nn::Graph`] and [`nn::Tensor`]: what can be written; [`nn::dense`], [`nn::Adam`].
+//! * [`nn::Graph`] and [`nn::Tensor`]: what can be written; [`nn::dense`], [`nn::losses`], and the optimizers
+//!   [`nn::Sgd`], [`nn::Adam`], [`nn::RmsProp`], [`nn::Adagrad`], [`nn::Lion`].
 //! * [`Program`], [`Session`], [`Store`]: compile a graph and run it.
 //! * [`Model`]: train and predict on any number of rows.
 //! * [`Options`], [`Report`]: what a compile may do and did.
@@ -104,7 +105,10 @@ struct Readme;
 pub mod prelude {
     pub use crate::ir::{DType, StateKind, TensorType};
     pub use crate::jit::{ArrayMut, ArrayRef};
-    pub use crate::nn::{Adam, Graph, Init, Padding, Sgd, Sliding, Tensor, dense, dense_with};
+    pub use crate::nn::{
+        Adagrad, Adam, EpsilonMode, Graph, Init, Lion, Mask, Padding, RmsProp, Sgd, Sliding,
+        Tensor, dense, dense_with, losses,
+    };
     pub use crate::rewrite::{RuleSet, Semantics};
     pub use crate::{
         Dataset, Epoch, Error, Fit, History, Model, Next, Options, Program, Report, Session, Store,

@@ -130,11 +130,11 @@ fn formulas_are_written_out() {
     for (text, meant) in [
         ("silu(x)", "x * sigmoid(x)"),
         ("clamp(x, y, z)", "minimum(maximum(x, y), z)"),
-        ("relu6(x)", "minimum(relu(x), 6)"),
-        ("hard_sigmoid(x)", "minimum(relu(x + 3), 6) / 6"),
+        ("relu6(x)", "minimum(maximum(x, 0), 6)"),
+        ("hard_sigmoid(x)", "minimum(maximum(x, -3), 3) / 6 + 0.5"),
         ("mish(x)", "x * tanh(softplus(x))"),
         ("softsign(x)", "x / (1 + abs(x))"),
-        ("leaky_relu(x, y)", "where(x > 0, x, x * y)"),
+        ("leaky_relu(x, y)", "where(x >= 0, x, x * y)"),
         ("gelu(x)", "x * (1 + erf(x * 0.7071067811865476)) * 0.5"),
         ("norm(a)", "sqrt(sum(square(a)))"),
     ] {

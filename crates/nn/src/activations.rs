@@ -29,9 +29,14 @@ impl<'g> Tensor<'g> {
     }
 
     /// [`Tensor::gelu`] with `Φ` approximated by `tanh`.
+    ///
+    /// # Numerics
+    /// Beyond ±30, where `Φ` is 0 or 1 in every float type, the cube is that of ±30: it does not overflow, and the
+    /// derivative is 0 or 1.
     #[track_caller]
     pub fn gelu_tanh(self) -> Tensor<'g> {
-        let inner = (self + self * self.square() * 0.044715) * (2.0 / std::f64::consts::PI).sqrt();
+        let x = self.clamp(-30.0, 30.0);
+        let inner = (x + x * x.square() * 0.044715) * (2.0 / std::f64::consts::PI).sqrt();
         self * (1.0 + inner.tanh()) * 0.5
     }
 
@@ -53,22 +58,22 @@ impl<'g> Tensor<'g> {
         self.elu(1.673_263_242_354_377_2) * 1.050_700_987_355_480_5
     }
 
-    /// `x` above 0, `slope · x` below.
+    /// `x` from 0 on, `slope · x` below; derivative 1 at 0.
     #[track_caller]
     pub fn leaky_relu(self, slope: f64) -> Tensor<'g> {
-        self.gt(0.0).select(self, self * slope)
+        self.ge(0.0).select(self, self * slope)
     }
 
-    /// `min(max(x, 0), 6)`
+    /// `min(max(x, 0), 6)`; derivative ½ at 0 and 6.
     #[track_caller]
     pub fn relu6(self) -> Tensor<'g> {
-        self.relu().minimum(6.0)
+        self.clamp(0.0, 6.0)
     }
 
-    /// `relu6(x + 3) / 6`
+    /// `x/6 + 1/2` held between 0 and 1; derivative 1/12 at ±3.
     #[track_caller]
     pub fn hard_sigmoid(self) -> Tensor<'g> {
-        (self + 3.0).relu6() / 6.0
+        self.clamp(-3.0, 3.0) / 6.0 + 0.5
     }
 
     /// `x · hard_sigmoid(x)`
@@ -77,10 +82,18 @@ impl<'g> Tensor<'g> {
         self * self.hard_sigmoid()
     }
 
-    /// `x / (1 + |x|)`
+    /// `x / (1 + |x|)`, with the derivative `1 / (1 + |x|)²`.
+    ///
+    /// # Numerics
+    /// The quotient rule would give the derivative as a difference, of which nothing is left for large `x`.
     #[track_caller]
     pub fn softsign(self) -> Tensor<'g> {
-        self / (1.0 + self.abs())
+        let forward = |x: &[Tensor<'g>]| vec![x[0] / (1.0 + x[0].abs())];
+        let backward = |x: &[Tensor<'g>], dy: &[Tensor<'g>]| {
+            let part = (1.0 + x[0].abs()).recip();
+            vec![dy[0] * part * part]
+        };
+        self.graph.custom("softsign", &[self], forward, backward)[0]
     }
 
     /// `x · tanh(softplus(x))`
@@ -92,7 +105,7 @@ impl<'g> Tensor<'g> {
         self * self.softplus().tanh()
     }
 
-    /// `x` held between `low` and `high`; NaN stays NaN.
+    /// `x` held between `low` and `high`; NaN stays NaN. The derivative is ½ at both.
     #[track_caller]
     pub fn clamp(self, low: impl Operand<'g>, high: impl Operand<'g>) -> Tensor<'g> {
         self.maximum(low).minimum(high)

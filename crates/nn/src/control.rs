@@ -209,7 +209,7 @@ impl Graph {
         }
     }
 
-    fn scan_at<'g>(
+    pub(crate) fn scan_at<'g>(
         &'g self,
         initial: &[Tensor<'g>],
         sequences: &[Tensor<'g>],

@@ -142,7 +142,13 @@ impl<'g> Tensor<'g> {
         self.graph.push(Op::Dot(DotAxes::default()), &[a, b], at)
     }
 
-    fn slice_at(self, axis: i32, range: Range<usize>, step: usize, at: At) -> Tensor<'g> {
+    pub(crate) fn slice_at(
+        self,
+        axis: i32,
+        range: Range<usize>,
+        step: usize,
+        at: At,
+    ) -> Tensor<'g> {
         let Some(ty) = self.ty() else { return self };
         let Some(place) = self.one_axis("slice", axis, at) else { return self.graph.poison() };
         let dims = ty.shape.dims();

@@ -45,13 +45,14 @@ pub(super) const FORMULAS: [(&str, &[&str], &str); 14] = [
     (
         "gelu_tanh",
         &["x"],
-        "x * (1 + tanh((x + x * square(x) * 0.044715) * 0.7978845608028654)) * 0.5",
+        // Beyond 30 the cube would overflow where the function is 0 or its operand.
+        "x * (1 + tanh((clamp(x, -30, 30) + clamp(x, -30, 30) * square(clamp(x, -30, 30)) * 0.044715) * 0.7978845608028654)) * 0.5",
     ),
     ("elu", &["x", "alpha"], "where(x > 0, x, expm1(x) * alpha)"),
     ("selu", &["x"], "elu(x, 1.6732632423543772) * 1.0507009873554805"),
-    ("leaky_relu", &["x", "slope"], "where(x > 0, x, x * slope)"),
-    ("relu6", &["x"], "minimum(relu(x), 6)"),
-    ("hard_sigmoid", &["x"], "relu6(x + 3) / 6"),
+    ("leaky_relu", &["x", "slope"], "where(x >= 0, x, x * slope)"),
+    ("relu6", &["x"], "minimum(maximum(x, 0), 6)"),
+    ("hard_sigmoid", &["x"], "minimum(maximum(x, -3), 3) / 6 + 0.5"),
     ("hardswish", &["x"], "x * hard_sigmoid(x)"),
     ("softsign", &["x"], "x / (1 + abs(x))"),
     ("mish", &["x"], "x * tanh(softplus(x))"),

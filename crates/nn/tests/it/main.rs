@@ -4,4 +4,5 @@
 mod common;
 mod control;
 mod dsl;
+mod layers;
 mod windows;

@@ -1,0 +1,165 @@
+//! What every optimizer does around its formula.
+
+use super::gradients::{Graded, Gradients};
+use crate::graph::Graph;
+use crate::init::Init;
+use crate::tensor::Tensor;
+use eggrad_ir::{At, StateKind, TensorType, TypeError};
+
+/// Prefixes of the states of all optimizers.
+const NAMES: [&str; 5] = ["adam", "sgd", "rmsprop", "adagrad", "lion"];
+
+/// Which numbers a hyper-parameter may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Allowed {
+    /// Any finite number of at least 0.
+    NotNegative,
+    /// Any finite number above 0.
+    Positive,
+    /// `0 <= x < 1`
+    BelowOne,
+}
+
+/// A hyper-parameter: its name, its value, and what it may be.
+pub(super) type Hyper = (&'static str, f64, Allowed);
+
+impl Allowed {
+    fn holds(self, x: f64) -> bool {
+        match self {
+            Allowed::NotNegative => x.is_finite() && x >= 0.0,
+            Allowed::Positive => x.is_finite() && x > 0.0,
+            Allowed::BelowOne => (0.0..1.0).contains(&x),
+        }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Allowed::NotNegative => "a finite number of at least 0",
+            Allowed::Positive => "a finite number above 0",
+            Allowed::BelowOne => "at least 0 and below 1",
+        }
+    }
+}
+
+/// A train step being written.
+pub(super) struct Step<'g> {
+    pub(super) graph: &'g Graph,
+    name: &'static str,
+    /// The learning rate, one number.
+    pub(super) rate: Tensor<'g>,
+    /// Every trainable parameter with its name and the gradient that the formula takes.
+    pub(super) params: Vec<Graded<'g>>,
+    at: At,
+}
+
+impl<'g> Step<'g> {
+    /// A step of the optimizer called `name` for every trainable parameter declared so far, with `loss` as the value
+    /// that must be finite before anything is written.
+    ///
+    /// # Errors
+    /// Recorded in the graph: a hyper-parameter that cannot be, no parameters, a graph that has a train step.
+    #[track_caller]
+    pub(super) fn begin(
+        name: &'static str,
+        loss: Tensor<'g>,
+        rate: f64,
+        gradients: &Gradients,
+        hypers: &[Hyper],
+    ) -> Option<Step<'g>> {
+        let at = At::here();
+        let graph = loss.graph();
+        let mut valid = true;
+        let first: [Hyper; 1] = [("learning_rate", rate, Allowed::NotNegative)];
+        for &(hyper, value, allowed) in first.iter().chain(hypers).chain(&gradients.hypers()) {
+            if !allowed.holds(value) {
+                let message = format!("cannot have the {hyper} {value}");
+                let help = format!("{hyper} is {}", allowed.text());
+                graph.record(TypeError::new(name, at, message, help));
+                valid = false;
+            }
+        }
+        loss.id()?;
+        let states = graph.params();
+        let named = states.into_iter().filter_map(|p| Some((p, graph.state_name(p)?)));
+        let (params, names): (Vec<Tensor<'g>>, Vec<String>) = named.unzip();
+        let trained = NAMES.iter().any(|n| graph.has_state(&format!("{n}.learning_rate")));
+        let (message, help) = if trained {
+            let message = "is called on a graph that has a train step";
+            (message.to_string(), "add losses up and minimize their sum once")
+        } else if params.is_empty() {
+            let help = "declare parameters with `param` or layers before it";
+            ("finds no parameters".to_string(), help)
+        } else {
+            gradients.misfit(&names).unwrap_or_default()
+        };
+        if !message.is_empty() {
+            graph.record(TypeError::new("minimize", at, message, help));
+            return None;
+        }
+        if !valid {
+            return None;
+        }
+        graph.guard_at(loss, at);
+        let mut all: Vec<Graded<'g>> = vec![];
+        for (param, name) in params.into_iter().zip(names) {
+            all.push((param, name, loss.grad(param)));
+        }
+        let params = gradients.treat(all);
+        let ty = TensorType::scalar(graph.float());
+        let path = format!("{name}.learning_rate");
+        let rate = graph.declare_root(&path, StateKind::Slot, ty, Init::Constant(rate), at);
+        Some(Step { graph, name, rate, params, at })
+    }
+
+    /// Declares the number of finished steps, one `i32`, and returns that of this step as a float: 1 in the first.
+    #[track_caller]
+    pub(super) fn count(&self) -> Tensor<'g> {
+        let ty = TensorType::scalar(eggrad_ir::DType::I32);
+        let path = format!("{}.step", self.name);
+        let step = self.graph.declare_root(&path, StateKind::Counter, ty, Init::Zeros, self.at);
+        let next = step + 1.0;
+        self.graph.write(step, next);
+        next.cast(self.graph.float())
+    }
+
+    /// `p - lr · decay · p`
+    #[track_caller]
+    pub(super) fn decayed(&self, param: Tensor<'g>, decay: f64) -> Tensor<'g> {
+        if decay == 0.0 { param } else { param - self.rate * decay * param }
+    }
+
+    /// Memory called `what` for `param`, of its shape, that begins with `initial` everywhere.
+    pub(super) fn memory(&self, what: &str, param: &Graded<'g>, initial: f64) -> Tensor<'g> {
+        let path = format!("{}.{what}.{}", self.name, param.1);
+        let init = if initial == 0.0 { Init::Zeros } else { Init::Constant(initial) };
+        match param.0.ty() {
+            Some(ty) => self.graph.declare_root(&path, StateKind::Slot, ty, init, self.at),
+            None => param.0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Adagrad, Adam, Lion, RmsProp, Sgd};
+
+    #[test]
+    fn every_optimizer_keeps_its_rate_under_a_known_name() {
+        let minimizers: [fn(Tensor<'_>); 5] = [
+            |loss| Adam::new(0.1).minimize(loss),
+            |loss| Sgd::new(0.1).minimize(loss),
+            |loss| RmsProp::new(0.1).minimize(loss),
+            |loss| Adagrad::new(0.1).minimize(loss),
+            |loss| Lion::new(0.1).minimize(loss),
+        ];
+        for (minimize, name) in minimizers.iter().zip(NAMES) {
+            let g = Graph::new();
+            let loss = g.param("w", [2], Init::Zeros).square().mean();
+            minimize(loss);
+            assert!(g.has_state(&format!("{name}.learning_rate")), "{name}");
+            minimize(loss);
+            assert_eq!(g.build().expect_err("a second step").0.len(), 1, "{name}");
+        }
+    }
+}
