@@ -38,6 +38,7 @@ mod optimize;
 mod order;
 mod pairs;
 mod pattern;
+mod proof;
 mod raise;
 mod rational;
 mod report;
@@ -52,6 +53,9 @@ mod together;
 mod validate;
 
 pub use cost::{Cost, OpClass, TableCost, Work};
-pub use optimize::{Limits, RewriteConfig, RewriteError, Semantics, optimize};
+pub use optimize::{Limits, RewriteConfig, RewriteError, Semantics, explain, optimize};
+pub use proof::explanation::{Explanation, OutputExplanation, OutputKind, Step};
+pub use proof::replay::{Refusal, replay};
+pub use proof::terms::TermId;
 pub use report::{Danger, Report, Stop, Validation};
 pub use rules::{RuleClass, RuleInfo, describe_rules};

@@ -3,7 +3,10 @@
 use crate::choose::{Before, choose};
 use crate::cost::Cost;
 use crate::domains::{Domains, applies_functions};
-use crate::raise::raise;
+use crate::proof::chain::Chain;
+use crate::proof::explanation::Explanation;
+use crate::proof::replay::{Refusal, misses, replay};
+use crate::raise::{Raising, raise_as};
 use crate::report::{Report, Stop};
 use crate::rules::{RULES, Rule, RuleClass};
 use crate::saturate::{Saturation, saturate};
@@ -98,6 +101,9 @@ pub enum RewriteError {
         /// Names of the rules that changed the e-graph.
         rules: String,
     },
+    /// The steps of an explanation do not prove what they should.
+    #[error("internal error: {0}")]
+    Unexplained(Refusal),
     /// The result breaks a promise of every graph.
     #[error("internal error: rewriting made an invalid graph: {0}")]
     Invalid(TypeErrors),
@@ -119,7 +125,28 @@ pub fn optimize(
     cost: &dyn Cost,
     config: &RewriteConfig,
 ) -> Result<(Graph, Report), RewriteError> {
-    optimize_with(graph, cost, config, &RULES)
+    let (result, report, _) = optimize_with(graph, cost, config, &RULES, false)?;
+    Ok((result, report))
+}
+
+/// As [`optimize`], with the steps from each output as written to the form that was chosen.
+///
+/// The steps were followed once more by a checker that knows only the rules, as [`crate::replay`] does. Every union is
+/// kept until then: this takes several times as long.
+///
+/// # Errors
+/// As [`optimize`], and [`RewriteError::Unexplained`], which is a bug of this crate.
+pub fn explain(
+    graph: &Graph,
+    cost: &dyn Cost,
+    config: &RewriteConfig,
+) -> Result<(Graph, Report, Explanation), RewriteError> {
+    let (result, report, explanation) = optimize_with(graph, cost, config, &RULES, true)?;
+    let Some(explanation) = explanation else {
+        panic!("internal error: an explanation was asked for, and there is none")
+    };
+    replay(graph, &result, &explanation).map_err(RewriteError::Unexplained)?;
+    Ok((result, report, explanation))
 }
 
 /// What reports call the whole graph, as opposed to its sub-graphs.
@@ -130,29 +157,32 @@ fn optimize_with(
     cost: &dyn Cost,
     config: &RewriteConfig,
     rules: &[Rule],
-) -> Result<(Graph, Report), RewriteError> {
+    explained: bool,
+) -> Result<(Graph, Report, Option<Explanation>), RewriteError> {
     if graph.has_grad() {
         return Err(RewriteError::Grad);
     }
-    let job = Job { cost, config, rules };
+    let job = Job { cost, config, rules, explained };
     if !applies_functions(graph) {
         return job.run(MAIN, graph, &[], &Arc::default());
     }
     let mut domains = Arc::new(Domains::of(graph));
-    let mut inner_reports = vec![];
+    let (mut inner_reports, mut functions) = (vec![], vec![]);
     let mapped = map_functions(graph, &mut |function, inner| {
-        let (result, report) =
+        let (result, report, explanation) =
             job.run(function.name(), &inner, domains.given(function), &domains)?;
+        functions.extend(explanation);
         let times = (report.cost_before, report.cost_after);
         Arc::make_mut(&mut domains).became(function, &result, times);
         inner_reports.push(report);
         Ok(result)
     })?;
-    let (result, mut report) = job.run(MAIN, &mapped, &[], &domains)?;
+    let (result, mut report, explanation) = job.run(MAIN, &mapped, &[], &domains)?;
+    let explanation = explanation.map(|whole| Explanation { functions, ..whole });
     inner_reports.into_iter().for_each(|inner| report.include(inner));
     match config.semantics {
-        Semantics::Strict => Ok((graph.clone(), report)),
-        Semantics::Real | Semantics::Fast => Ok((result, report)),
+        Semantics::Strict => Ok((graph.clone(), report, explanation)),
+        Semantics::Real | Semantics::Fast => Ok((result, report, explanation)),
     }
 }
 
@@ -161,6 +191,7 @@ struct Job<'a> {
     cost: &'a dyn Cost,
     config: &'a RewriteConfig,
     rules: &'a [Rule],
+    explained: bool,
 }
 
 impl Job<'_> {
@@ -171,9 +202,10 @@ impl Job<'_> {
         graph: &Graph,
         given: &[bool],
         domains: &Arc<Domains>,
-    ) -> Result<(Graph, Report), RewriteError> {
-        let Job { cost, config, rules } = *self;
-        let mut raised = raise(graph, given, domains);
+    ) -> Result<(Graph, Report, Option<Explanation>), RewriteError> {
+        let Job { cost, config, rules, explained } = *self;
+        let raising = if explained { Raising::Logged } else { Raising::Plain };
+        let mut raised = raise_as(graph, given, domains, raising);
         // Over nothing, sums, sizes and largest elements have values that no rule reckons with.
         let hollow = raised.naming.sizes.contains(&0);
         let before = Before::of(graph, &raised, cost);
@@ -186,6 +218,7 @@ impl Job<'_> {
         if let Some(conflict) = &raised.egraph.analysis.conflict {
             return Err(RewriteError::Contradiction(conflict.clone()));
         }
+        let log = raised.egraph.analysis.proof.take();
         let chosen = choose(graph, &raised, before, cost, &config.limits);
         let sizes = raised.naming.sizes.clone();
         let result = match saturation.stop {
@@ -202,7 +235,16 @@ impl Job<'_> {
                 report.not_compared.push(name.to_string());
             }
         }
-        Ok((result, report))
+        let explanation = log.map(|log| {
+            let written = raise_as(graph, given, domains, Raising::Unfolded);
+            let goal = chosen.goal(graph, &raised, &written);
+            if report.stop == Stop::NotRun {
+                return Explanation::unchanged(name, graph, goal.outputs);
+            }
+            let misses = &mut |found: &Explanation| misses(graph, given, domains, found, rules);
+            Chain::new(goal, &log).explain(name, misses)
+        });
+        Ok((result, report, explanation))
     }
 }
 
@@ -221,6 +263,7 @@ mod tests {
     use super::*;
     use crate::cost::TableCost;
     use crate::extract::{Classes, Price};
+    use crate::raise::raise;
     use crate::rules::parse;
     use eggrad_ir::{At, Builder, DType, Function, Op, Scan, TensorType};
     use eggrad_testkit::{Config, random_graph};
@@ -229,7 +272,9 @@ mod tests {
     fn outcome(text: &str, rule: &str) -> Result<(Graph, Report), RewriteError> {
         let graph: Graph = format!("graph 2\n{text}\n").parse().unwrap();
         let rules = parse("planted", &format!("# wrong\n{rule}\n")).unwrap();
-        optimize_with(&graph, &TableCost, &RewriteConfig::default(), &rules)
+        let config = RewriteConfig::default();
+        let (result, report, _) = optimize_with(&graph, &TableCost, &config, &rules, false)?;
+        Ok((result, report))
     }
 
     #[test]
@@ -259,7 +304,8 @@ mod tests {
         builder.output("z", results[1]);
         let graph = builder.build().unwrap();
         let rules = parse("planted", "# wrong\nbad [real]: (neg (exp ?a)) => ?a").unwrap();
-        let wrong = optimize_with(&graph, &TableCost, &RewriteConfig::default(), &rules);
+        let config = RewriteConfig::default();
+        let wrong = optimize_with(&graph, &TableCost, &config, &rules, false);
         let Err(RewriteError::Unsound { output, .. }) = wrong else { panic!("{wrong:?}") };
         assert_eq!(output, "step.y");
     }
@@ -334,7 +380,8 @@ mod tests {
             let limits = Limits::default();
             let nodes = graph.nodes().len();
             saturate(&mut raised.egraph, &RULES, Semantics::Real, &limits, nodes);
-            let before = Before { total: Price::default(), dangers: vec![0; 99] };
+            let before =
+                Before { total: Price::default(), dangers: vec![0; 99], costs: vec![] };
             let chosen = choose(graph, &raised, before, &TableCost, &limits);
             if let Some(best) = best(&chosen.classes) {
                 let price = chosen.classes.total(&chosen.choice, &chosen.classes.roots).1;
