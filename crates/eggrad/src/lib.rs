@@ -62,13 +62,14 @@
 //! * [`nn::Graph`] and [`nn::Tensor`]: what can be written; [`nn::dense`], [`nn::Adam`].
 //! * [`Program`], [`Session`], [`Store`]: compile a graph and run it.
 //! * [`Model`]: train and predict on any number of rows.
-//! * [`Options`], [`Report`]: what a compile may do and did.
+//! * [`Options`], [`Report`]: what a compile may do and did; [`explain`]: by which steps.
 #![forbid(unsafe_code)]
 
 mod cost;
 mod data;
 mod error;
 mod explain;
+mod explained;
 mod model;
 mod pipeline;
 mod program;
@@ -79,6 +80,7 @@ mod store;
 
 pub use data::Dataset;
 pub use error::Error;
+pub use explained::{Explained, Round, explain};
 pub use model::{Epoch, Fit, History, Model, Next};
 pub use pipeline::{Options, compile, lower};
 pub use program::{Program, Session};

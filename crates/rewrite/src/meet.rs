@@ -218,8 +218,10 @@ impl Moves {
         log::begin(egraph);
         log::open(egraph, *arg, lower);
         if let (true, Some(inner)) = (site.sinks, &site.inner) {
-            let inside = moved(egraph, lower).iter().map(|&place| lower.args[place]);
-            inside.for_each(|x| log::open(egraph, x, inner));
+            // Which branches of a choice hold the op is seen below.
+            if let &[place] = moved(egraph, lower) {
+                log::open(egraph, lower.args[place], inner);
+            }
         }
         if let (true, Some(inner)) = (site.sinks, &site.inner)
             && let Some(below) = self.sink(egraph, lower, inner)

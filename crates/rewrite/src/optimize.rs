@@ -5,7 +5,7 @@ use crate::cost::Cost;
 use crate::domains::{Domains, applies_functions};
 use crate::proof::chain::Chain;
 use crate::proof::explanation::Explanation;
-use crate::proof::replay::{Refusal, misses, replay};
+use crate::proof::replay::{Input, Refusal, replay};
 use crate::raise::{Raising, raise_as};
 use crate::report::{Report, Stop};
 use crate::rules::{RULES, Rule, RuleClass};
@@ -241,8 +241,8 @@ impl Job<'_> {
             if report.stop == Stop::NotRun {
                 return Explanation::unchanged(name, graph, goal.outputs);
             }
-            let misses = &mut |found: &Explanation| misses(graph, given, domains, found, rules);
-            Chain::new(goal, &log).explain(name, misses)
+            let input = Input { graph, given, domains, rules };
+            Chain::new(goal, &log).explain(name, input)
         });
         Ok((result, report, explanation))
     }

@@ -31,7 +31,7 @@ fn naive_cross_entropy() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn random_graphs_are_explained(random in random_graph(Config::new(DType::F32))) {

@@ -11,16 +11,20 @@ use crate::proof::explanation::{
     Chosen as ChosenForms, Explanation, OutputExplanation, Step, WIDTH,
 };
 use crate::proof::log::{self, Form, Log, Origin, Pass, Piece};
+use crate::proof::replay::Input;
 use crate::proof::terms::{TermId, Terms};
 use crate::raise::Raised;
 use egg::Id;
 use eggrad_ir::{At, Graph};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// The user's lines that a step names at most.
 const MOST_LINES: usize = 4;
 /// How often ways are looked for.
 const LOOKS: usize = 3;
+
+/// Steps up to which each is tried to be left out.
+const MOST_TRIED: usize = 64;
 
 /// Pairs of terms that must be equal.
 type Pairs = Vec<(usize, usize)>;
@@ -54,8 +58,8 @@ struct Resolved {
     pairs: Pairs,
     /// Edges that were there.
     limit: usize,
-    /// Terms that were read.
-    read: Vec<usize>,
+    /// Terms that were read, and what the form that was read makes of each with the others.
+    read: Pairs,
     /// What is shown as the left side, the left side, and the right side.
     sides: [usize; 3],
     lines: Vec<At>,
@@ -157,7 +161,7 @@ impl<'a> Chain<'a> {
             Piece::Node(..) => None,
         });
         self.take(classes.max().unwrap_or(0), Some(number), &[]);
-        let shown = self.read(read, number, &mut resolved);
+        let shown = self.read(read, &mut resolved);
         // What is new was made by the step itself.
         let known = |id: &Id| usize::from(*id) < self.own.len();
         let reads = step.read.iter().filter(|(id, term)| known(id) && term.args.iter().all(known));
@@ -190,9 +194,9 @@ impl<'a> Chain<'a> {
     }
 
     /// Lines of the terms that were read, but for leaves.
-    fn lines(&self, read: &[usize]) -> Vec<At> {
+    fn lines(&self, read: &Pairs) -> Vec<At> {
         let mut lines = vec![];
-        for &term in read {
+        for &(term, _) in read {
             if self.closure.term(term).args.is_empty() {
                 continue;
             }
@@ -206,7 +210,7 @@ impl<'a> Chain<'a> {
     }
 
     /// The term that a form says, of terms that were read: equal to what was there, as its operands are.
-    fn read(&mut self, form: &Form, number: usize, into: &mut Resolved) -> usize {
+    fn read(&mut self, form: &Form, into: &mut Resolved) -> usize {
         let found = self.stand_ins(form, into);
         let mut said: Vec<usize> = vec![];
         for (piece, &(term, read)) in form.0.iter().zip(&found) {
@@ -214,12 +218,12 @@ impl<'a> Chain<'a> {
                 Piece::Class(_) => term,
                 Piece::Node(head, args, _) => {
                     let args = args.iter().map(|&a| Id::from(said[a])).collect();
-                    let lines = self.origins[term].1.clone();
-                    self.add(Term { head: head.clone(), args }, Some(number), &lines)
+                    let (maker, lines) = self.origins[term].clone();
+                    self.add(Term { head: head.clone(), args }, maker, &lines)
                 }
             });
-            if read {
-                into.read.push(term);
+            if let (true, Some(&said)) = (read, said.last()) {
+                into.read.push((term, said));
             }
         }
         into.read.reverse();
@@ -476,28 +480,33 @@ impl<'a> Chain<'a> {
                 }
             }
         }
-        let read = self.steps[number].read.iter();
-        let steps = read.filter_map(|&term| self.origins[term].0).filter(|&s| s < number).collect();
+        let read = &self.steps[number].read;
+        let makers = read.iter().filter_map(|&(term, _)| self.origins[term].0);
+        let steps = makers.filter(|&s| s < number).collect();
+        found.pairs.extend(read);
         More { pairs: found.pairs, steps }
     }
 
-    /// The explanation, under `name`. `misses` says which steps of an explanation find something missing.
-    pub(crate) fn explain(
-        &self,
-        name: &str,
-        misses: &mut dyn FnMut(&Explanation) -> Vec<usize>,
-    ) -> Explanation {
+    /// The explanation of `input`, under `name`.
+    pub(crate) fn explain(&self, name: &str, input: Input<'_>) -> Explanation {
         let mut more: HashMap<usize, More> = HashMap::new();
         loop {
             let lists = self.collect(&more);
-            let all: HashSet<usize> = lists.iter().flatten().copied().collect();
-            let mut all: Vec<usize> = all.into_iter().collect();
-            all.sort_unstable();
+            let all: BTreeSet<usize> = lists.iter().flatten().copied().collect();
+            let all: Vec<usize> = all.into_iter().collect();
             let explanation = self.write(name, &all, &lists);
-            let missed = misses(&explanation).into_iter().map(|i| all[i]);
+            let missed = input.misses(&explanation).into_iter().map(|i| all[i]);
             let new: Vec<usize> = missed.filter(|s| !more.contains_key(s)).collect();
             if new.is_empty() {
-                return explanation;
+                let needed = needed(&explanation, input);
+                if needed.len() == all.len() {
+                    return explanation;
+                }
+                let all: Vec<usize> = needed.into_iter().map(|i| all[i]).collect();
+                let kept =
+                    |list: Vec<usize>| list.into_iter().filter(|s| all.contains(s)).collect();
+                let lists: Vec<Vec<usize>> = lists.into_iter().map(kept).collect();
+                return self.write(name, &all, &lists);
             }
             for step in new {
                 more.insert(step, self.support(step));
@@ -557,6 +566,22 @@ impl<'a> Chain<'a> {
             after: text(right),
         }
     }
+}
+
+/// Places of steps none of which can be left out, where there are not too many to try that.
+fn needed(explanation: &Explanation, input: Input<'_>) -> Vec<usize> {
+    let mut places: Vec<usize> = (0..explanation.steps.len()).collect();
+    if places.len() > MOST_TRIED {
+        return places;
+    }
+    // Later steps depend on earlier ones.
+    for step in (0..explanation.steps.len()).rev() {
+        let others: Vec<usize> = places.iter().copied().filter(|&p| p != step).collect();
+        if input.suffice(explanation, &others) {
+            places = others;
+        }
+    }
+    places
 }
 
 /// Writes terms down as terms of an explanation.

@@ -68,13 +68,14 @@ pub(crate) fn replay_with(
         let mapped = map_functions(graph, &mut |function, inner| {
             let next = functions.next().filter(|f| f.name == function.name());
             let next = next.ok_or_else(|| refusal(function.name(), "there are no steps for it"))?;
-            let result = follow(&inner, domains.given(function), &domains, next, rules)?;
+            let given = domains.given(function);
+            let result = Input { graph: &inner, given, domains: &domains, rules }.follow(next)?;
             Arc::make_mut(&mut domains).became(function, &result, (0.0, 0.0));
             Ok::<Graph, Refusal>(result)
         })?;
-        follow(&mapped, &[], &domains, explanation, rules)?
+        Input { graph: &mapped, given: &[], domains: &domains, rules }.follow(explanation)?
     } else {
-        follow(graph, &[], &Arc::default(), explanation, rules)?
+        Input { graph, given: &[], domains: &Arc::default(), rules }.follow(explanation)?
     };
     if functions.next().is_some() {
         return Err(refuse("there are steps for a sub-graph that it does not apply"));
@@ -89,62 +90,73 @@ fn refusal(graph: &str, why: &str) -> Refusal {
     Refusal { graph: graph.to_string(), step: None, says: String::new(), why: why.to_string() }
 }
 
-/// The graph that the chosen forms of one graph make.
-fn follow(
-    graph: &Graph,
-    given: &[bool],
-    domains: &Arc<Domains>,
-    explanation: &Explanation,
-    rules: &[Rule],
-) -> Result<Graph, Refusal> {
-    let refuse = |why: &str| refusal(&explanation.name, why);
-    let Some(chosen) = &explanation.chosen else {
-        return match explanation.steps.is_empty() {
-            true => Ok(graph.clone()),
-            false => Err(refuse("there are steps where nothing was chosen")),
-        };
-    };
-    let Some(mut checker) = Checker::new(graph, given, domains, &explanation.terms, rules) else {
-        return Err(refuse("its terms are those of another graph"));
-    };
-    let at = |number: usize, why: String| {
-        let step = &explanation.steps[number];
-        let says = format!("{}: {} -> {}", step.rule, step.before, step.after);
-        Refusal { graph: explanation.name.clone(), step: Some(number), says, why }
-    };
-    for (i, step) in explanation.steps.iter().enumerate() {
-        checker.step(i, step).map_err(|why| at(i, why))?;
-    }
-    let wanted: Vec<TermId> = checker.waiting.iter().flat_map(|w| [w.1, w.2]).collect();
-    let Some(values) = values(graph, &checker.raised, &explanation.terms, &wanted) else {
-        return Err(refuse("its terms are too large to be evaluated"));
-    };
-    for &(step, left, right) in &checker.waiting {
-        if let Some((a, b)) = difference(&values[&left], &values[&right]) {
-            return Err(at(step, format!("makes {b} of {a}")));
-        }
-    }
-    checker.finish(graph, chosen).map_err(|why| refuse(&why))
+/// A graph whose explanation is checked, and what is known of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Input<'a> {
+    pub(crate) graph: &'a Graph,
+    pub(crate) given: &'a [bool],
+    pub(crate) domains: &'a Arc<Domains>,
+    pub(crate) rules: &'a [Rule],
 }
 
-/// Which steps find something missing when the steps are followed without evaluation, each as if those before had held.
-pub(crate) fn misses(
-    graph: &Graph,
-    given: &[bool],
-    domains: &Arc<Domains>,
-    explanation: &Explanation,
-    rules: &[Rule],
-) -> Vec<usize> {
-    let checker = Checker::new(graph, given, domains, &explanation.terms, rules);
-    let Some(mut checker) = checker else { return vec![] };
-    let mut missed = vec![];
-    for (i, step) in explanation.steps.iter().enumerate() {
-        if checker.step(i, step).is_err() {
-            missed.push(i);
-            checker.accept(step);
+impl<'a> Input<'a> {
+    /// The graph that the chosen forms make.
+    fn follow(self, explanation: &Explanation) -> Result<Graph, Refusal> {
+        let refuse = |why: &str| refusal(&explanation.name, why);
+        let Some(chosen) = &explanation.chosen else {
+            return match explanation.steps.is_empty() {
+                true => Ok(self.graph.clone()),
+                false => Err(refuse("there are steps where nothing was chosen")),
+            };
+        };
+        let Some(mut checker) = Checker::new(self, &explanation.terms) else {
+            return Err(refuse("its terms are those of another graph"));
+        };
+        let at = |number: usize, why: String| {
+            let step = &explanation.steps[number];
+            let says = format!("{}: {} -> {}", step.rule, step.before, step.after);
+            Refusal { graph: explanation.name.clone(), step: Some(number), says, why }
+        };
+        for (i, step) in explanation.steps.iter().enumerate() {
+            checker.step(i, step).map_err(|why| at(i, why))?;
         }
+        let wanted: Vec<TermId> = checker.waiting.iter().flat_map(|w| [w.1, w.2]).collect();
+        let values = values(self.graph, &checker.raised, &explanation.terms, &wanted);
+        let Some(values) = values else {
+            return Err(refuse("its terms are too large to be evaluated"));
+        };
+        for &(step, left, right) in &checker.waiting {
+            if let Some((a, b)) = difference(&values[&left], &values[&right]) {
+                return Err(at(step, format!("makes {b} of {a}")));
+            }
+        }
+        checker.finish(self.graph, chosen).map_err(|why| refuse(&why))
     }
-    missed
+
+    /// Which steps find something missing when the steps are followed without values, each as if those before had
+    /// held.
+    pub(crate) fn misses(self, explanation: &Explanation) -> Vec<usize> {
+        let Some(mut checker) = Checker::new(self, &explanation.terms) else { return vec![] };
+        let mut missed = vec![];
+        for (i, step) in explanation.steps.iter().enumerate() {
+            if checker.step(i, step).is_err() {
+                missed.push(i);
+                checker.accept(step);
+            }
+        }
+        missed
+    }
+
+    /// Whether the steps at these places are enough, but for values.
+    pub(crate) fn suffice(self, explanation: &Explanation, places: &[usize]) -> bool {
+        let checker = Checker::new(self, &explanation.terms);
+        let (Some(mut checker), Some(chosen)) = (checker, &explanation.chosen) else {
+            return false;
+        };
+        let mut steps = places.iter().map(|&i| &explanation.steps[i]);
+        steps.all(|step| checker.step(0, step).is_ok())
+            && checker.proved(self.graph, chosen).is_ok()
+    }
 }
 
 /// An e-graph of the input, and the steps that wait for values.
@@ -159,13 +171,8 @@ struct Checker<'a> {
 
 impl<'a> Checker<'a> {
     /// `None` when the terms are not those of the graph.
-    fn new(
-        graph: &Graph,
-        given: &[bool],
-        domains: &Arc<Domains>,
-        terms: &'a Terms,
-        rules: &'a [Rule],
-    ) -> Option<Checker<'a>> {
+    fn new(input: Input<'a>, terms: &'a Terms) -> Option<Checker<'a>> {
+        let Input { graph, given, domains, rules } = input;
         let mut raised = raise_as(graph, given, domains, Raising::Unfolded);
         let opaque = &mut raised.egraph.analysis.opaque;
         if !terms.opaque.starts_with(opaque) {
@@ -242,6 +249,10 @@ impl<'a> Checker<'a> {
         let mut found = false;
         for side in &rule.patterns {
             let Some((class, subst)) = self.matched(side, &step.bindings) else { continue };
+            // With its operands the other way round it may be found elsewhere too.
+            if rule.equal.is_none() && self.find(step.left) != Some(class) {
+                continue;
+            }
             found = true;
             if !rule.holds(&self.raised.egraph, class, &side.numbers, &subst) {
                 continue;
@@ -351,24 +362,11 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// The graph of the chosen forms, which must be equal to the roots as written.
-    fn finish(mut self, graph: &Graph, chosen: &Chosen) -> Result<Graph, String> {
+    /// The classes of the chosen forms of all roots, which must be equal to the roots as written.
+    fn proved(&mut self, graph: &Graph, chosen: &Chosen) -> Result<Vec<Option<Id>>, String> {
         self.raised.egraph.rebuild();
         if chosen.roots.len() != graph.roots().count() {
             return Err("it has other outputs".into());
-        }
-        let mut forms = vec![];
-        for (term, hint) in &chosen.forms {
-            let Some(class) = self.find(*term) else {
-                return Err(format!("nothing makes `{}`", self.terms.text(*term, 60)));
-            };
-            let args = self.terms.node(*term).args.iter().map(|a| self.classes[a]);
-            let args: Vec<Id> = args.collect();
-            forms.push((
-                class,
-                Term::new(self.terms.node(*term).head.clone(), &args),
-                hint.clone(),
-            ));
         }
         let mut roots = vec![];
         for (node, form) in graph.roots().zip(&chosen.roots) {
@@ -384,6 +382,25 @@ impl<'a> Checker<'a> {
                 ));
             }
             roots.push(form);
+        }
+        Ok(roots)
+    }
+
+    /// The graph of the chosen forms.
+    fn finish(mut self, graph: &Graph, chosen: &Chosen) -> Result<Graph, String> {
+        let roots = self.proved(graph, chosen)?;
+        let mut forms = vec![];
+        for (term, hint) in &chosen.forms {
+            let Some(class) = self.find(*term) else {
+                return Err(format!("nothing makes `{}`", self.terms.text(*term, 60)));
+            };
+            let args = self.terms.node(*term).args.iter().map(|a| self.classes[a]);
+            let args: Vec<Id> = args.collect();
+            forms.push((
+                class,
+                Term::new(self.terms.node(*term).head.clone(), &args),
+                hint.clone(),
+            ));
         }
         lower_forms(graph, &self.raised, forms, &roots).map_err(|errors| errors.to_string())
     }

@@ -127,10 +127,6 @@ impl Writer<'_> {
                 let text = self.tight(tensors[0], depth, Binds::Atom);
                 return (format!("{text}^2"), Binds::Power);
             }
-            Head::Unary(UnaryOp::Recip) => {
-                let text = self.tight(tensors[0], depth, Binds::Sign);
-                return (format!("1/{text}"), Binds::Product);
-            }
             Head::Unary(op) => (op.name(), None),
             Head::Binary(op) => (op.name(), symbol(*op)),
             Head::Compare(op) => (op.name(), Some((compare(*op), Binds::Comparison))),
@@ -177,7 +173,12 @@ impl Writer<'_> {
         let terms = self.terms;
         let number = |value: f64| {
             let binds = if value < 0.0 { Binds::Sign } else { Binds::Atom };
-            (format!("{value}"), binds)
+            // Digits that an `f32` has are enough to tell which number it is.
+            let short = value as f32;
+            match short.is_normal() {
+                true => (format!("{short}"), binds),
+                false => (format!("{value}"), binds),
+            }
         };
         let name = match head {
             Head::Const(_, value) => return Some(number(value.to_f64())),
