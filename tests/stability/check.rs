@@ -43,6 +43,20 @@ pub(crate) fn check(case: &Case) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether the steps from the formula as written to what is computed are found, and hold when they are followed again.
+pub(crate) fn explained(case: &Case) -> Result<(), String> {
+    for run in &case.runs {
+        let graph = write(case, run)?;
+        let explained = eggrad::explain(&graph, &Options::default()).map_err(|e| e.to_string())?;
+        let plain = eggrad::lower(&graph, &Options::default()).map_err(|e| e.to_string())?;
+        if explained.graph.to_string() != plain.to_string() {
+            return Err("another graph when it is explained".into());
+        }
+        explained.replay().map_err(|e| e.to_string())?;
+    }
+    Ok(())
+}
+
 /// Whether the check of this case notices a wrong value.
 pub(crate) fn can_fail(case: &Case) -> Result<(), String> {
     if matches!(case.category, Category::MustNotRewrite | Category::NoRegression) {

@@ -82,6 +82,9 @@ fn main() -> ExitCode {
         trials
             .push(Trial::test(case.name.clone(), move || check::check(&own).map_err(Failed::from)));
         let own = case.clone();
+        let name = format!("{}::is_explained", case.name);
+        trials.push(Trial::test(name, move || check::explained(&own).map_err(Failed::from)));
+        let own = case.clone();
         let name = format!("{}::a_wrong_value_fails", case.name);
         trials.push(Trial::test(name, move || check::can_fail(&own).map_err(Failed::from)));
     }

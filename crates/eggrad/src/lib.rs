@@ -63,13 +63,14 @@
 //!   [`nn::Sgd`], [`nn::Adam`], [`nn::RmsProp`], [`nn::Adagrad`], [`nn::Lion`].
 //! * [`Program`], [`Session`], [`Store`]: compile a graph and run it.
 //! * [`Model`]: train and predict on any number of rows.
-//! * [`Options`], [`Report`]: what a compile may do and did.
+//! * [`Options`], [`Report`]: what a compile may do and did; [`explain`]: by which steps.
 #![forbid(unsafe_code)]
 
 mod cost;
 mod data;
 mod error;
 mod explain;
+mod explained;
 mod model;
 mod pipeline;
 mod program;
@@ -80,6 +81,7 @@ mod store;
 
 pub use data::Dataset;
 pub use error::Error;
+pub use explained::{Explained, Round, explain};
 pub use model::{Epoch, Fit, History, Model, Next};
 pub use pipeline::{Options, compile, lower};
 pub use program::{Program, Session};

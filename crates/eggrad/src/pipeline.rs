@@ -48,8 +48,9 @@ impl Default for Options {
 pub fn compile(written: &Graph, options: &Options) -> Result<(Executable, Graph, Report), Error> {
     let mut stages = Stages::new(options.dump.as_deref());
     stages.show("written", written, &[], &written.to_string())?;
-    let differentiated = differentiate(written, options, &mut stages)?;
-    let optimised = optimise(differentiated, options, &mut stages)?;
+    let optimised = graphs(written, options, &mut stages, &mut |_, graph| {
+        rewrite(graph, &rewrite_config(options))
+    })?;
     let plan = stages.timed("schedule", || schedule(&optimised, &ScheduleConfig::default()))?;
     stages.show("schedule", &optimised, &clusters(&optimised, &plan), &plan.to_string())?;
     let config = JitConfig { run_threads: options.threads.max(1), ..JitConfig::default() };
@@ -70,13 +71,31 @@ pub fn compile(written: &Graph, options: &Options) -> Result<(Executable, Graph,
 /// As [`compile`].
 pub fn lower(written: &Graph, options: &Options) -> Result<Graph, Error> {
     let mut stages = Stages::new(options.dump.as_deref());
-    let differentiated = differentiate(written, options, &mut stages)?;
-    optimise(differentiated, options, &mut stages)
+    graphs(written, options, &mut stages, &mut |_, graph| rewrite(graph, &rewrite_config(options)))
+}
+
+/// Rewrites a graph in a stage of this name.
+pub(crate) type Rewriter<'a> =
+    dyn FnMut(&'static str, Graph) -> Result<(Graph, Rewritten), Error> + 'a;
+
+/// The stages that make graphs.
+pub(crate) fn graphs(
+    written: &Graph,
+    options: &Options,
+    stages: &mut Stages,
+    rewrite: &mut Rewriter<'_>,
+) -> Result<Graph, Error> {
+    let differentiated = differentiate(written, options, stages, rewrite)?;
+    optimise(differentiated, options, stages, rewrite)
 }
 
 /// Resolves `grad` nodes, innermost first; the value to differentiate is stabilised before.
-fn differentiate(written: &Graph, options: &Options, stages: &mut Stages) -> Result<Graph, Error> {
-    let config = rewrite_config(options);
+fn differentiate(
+    written: &Graph,
+    options: &Options,
+    stages: &mut Stages,
+    rewrite: &mut Rewriter<'_>,
+) -> Result<Graph, Error> {
     let mut nodes_before = 0;
     let mut rewritten = vec![];
     let graph = stages.graph("differentiate", || {
@@ -88,7 +107,7 @@ fn differentiate(written: &Graph, options: &Options, stages: &mut Stages) -> Res
             return Ok(as_written);
         }
         let differentiated = eggrad_autodiff::resolve(open, &mut |forward| {
-            let (stable, report) = rewrite(forward, &config)?;
+            let (stable, report) = rewrite("differentiate", forward)?;
             rewritten.push(report);
             Ok::<Graph, Error>(stable)
         })?;
@@ -110,13 +129,18 @@ fn one(error: TypeError) -> Error {
 }
 
 /// Optimises the whole graph, forward, backward and update together.
-fn optimise(graph: Graph, options: &Options, stages: &mut Stages) -> Result<Graph, Error> {
+fn optimise(
+    graph: Graph,
+    options: &Options,
+    stages: &mut Stages,
+    rewrite: &mut Rewriter<'_>,
+) -> Result<Graph, Error> {
     if !options.rewrite {
         return Ok(graph);
     }
     let mut rewritten = None;
     let optimised = stages.graph("rewrite", || {
-        let (best, round) = rewrite(graph, &rewrite_config(options))?;
+        let (best, round) = rewrite("rewrite", graph)?;
         rewritten = Some(round);
         Ok(best)
     })?;
@@ -125,24 +149,28 @@ fn optimise(graph: Graph, options: &Options, stages: &mut Stages) -> Result<Grap
 }
 
 /// What rewriting did, or why its result was not used.
-type Rewritten = Result<eggrad_rewrite::Report, String>;
+pub(crate) type Rewritten = Result<eggrad_rewrite::Report, String>;
 
 /// The rewritten graph; or the graph as it is, where validation did not confirm the rewritten one: a rule may be
 /// wrong, or rounding may hide that it is right.
 fn rewrite(graph: Graph, config: &RewriteConfig) -> Result<(Graph, Rewritten), Error> {
     match eggrad_rewrite::optimize(&graph, &MachineCost, config) {
         Ok((best, report)) => Ok((best, Ok(report))),
-        Err(RewriteError::Unsound { output, before, after, .. }) => {
-            let note = format!(
-                "`{output}` runs as written: a check in f64 gave {before} as written, {after} rewritten"
-            );
-            Ok((graph, Err(note)))
-        }
-        Err(error) => Err(error.into()),
+        Err(error) => Ok((graph, Err(untrusted(error)?))),
     }
 }
 
-fn rewrite_config(options: &Options) -> RewriteConfig {
+/// Why a graph stays as it is, where validation did not confirm the rewritten one; every other error is one.
+pub(crate) fn untrusted(error: RewriteError) -> Result<String, Error> {
+    match error {
+        RewriteError::Unsound { output, before, after, .. } => Ok(format!(
+            "`{output}` runs as written: a check in f64 gave {before} as written, {after} rewritten"
+        )),
+        error => Err(error.into()),
+    }
+}
+
+pub(crate) fn rewrite_config(options: &Options) -> RewriteConfig {
     let (semantics, rules) = (options.semantics, options.rules.clone());
     RewriteConfig { semantics, rules, ..RewriteConfig::default() }
 }

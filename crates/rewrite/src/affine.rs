@@ -8,6 +8,7 @@ use crate::axes::AxisSet;
 use crate::build::{add, axes, axes_leaf, elementwise, expand_to, facts, make};
 use crate::facts::{Data, Egraph};
 use crate::language::{Head, Term};
+use crate::proof::log::{self, Pass, Reason};
 use egg::Id;
 use eggrad_ir::{BinaryOp, UnaryOp};
 use std::collections::{HashMap, HashSet};
@@ -21,12 +22,16 @@ struct Affine {
     c: Option<Id>,
     /// Steps that were taken together.
     steps: usize,
+    /// The class this is inside another, whose form this one continues.
+    inner: Option<Id>,
 }
 
 /// What has been done, by class.
 #[derive(Default)]
 pub(crate) struct Folding {
     known: HashMap<Id, Affine>,
+    /// The term by which each known class was read.
+    read: HashMap<Id, Term>,
     done: HashSet<Id>,
 }
 
@@ -45,25 +50,47 @@ impl Folding {
                 continue;
             }
             let terms = egraph[id].nodes.clone();
-            let Some(found) = terms.iter().find_map(|term| self.read(egraph, term)) else {
-                continue;
-            };
+            log::begin(egraph);
+            let found = terms.iter().find_map(|term| Some((term, self.read(egraph, term)?)));
+            let Some((term, found)) = found else { continue };
             if found.steps > 1 && self.done.insert(id) {
                 let whole = found.write(egraph);
                 let all = facts(egraph, id).axes.clone();
                 let whole = expand_to(egraph, whole, &all);
                 let alike = facts(egraph, whole).axes == all;
-                folded += usize::from(alike && egraph.union(id, whole));
+                log::open(egraph, id, term);
+                self.open(egraph, found.inner);
+                let reason = Reason::Pass(Pass::LinearFolding);
+                folded += usize::from(alike && log::union(egraph, id, whole, reason));
             }
+            self.read.insert(id, term.clone());
             self.known.insert(id, found);
         }
         folded
     }
 
+    /// Notes the terms by which the classes from `class` on were read.
+    fn open(&self, egraph: &Egraph, class: Option<Id>) {
+        if !log::is_kept(egraph) {
+            return;
+        }
+        let mut next = class;
+        while let Some(class) = next
+            && let Some(term) = self.read.get(&class)
+        {
+            log::open(egraph, class, term);
+            next = self.known.get(&class).and_then(|a| a.inner);
+        }
+    }
+
     /// The affine form of a term whose operands have been read.
     fn read(&self, egraph: &mut Egraph, term: &Term) -> Option<Affine> {
         let fixed = |egraph: &Egraph, id: Id| facts(egraph, id).fixed;
-        let known = |egraph: &Egraph, id: Id| self.known.get(&egraph.find(id)).cloned();
+        let known = |egraph: &Egraph, id: Id| {
+            let id = egraph.find(id);
+            let form = self.known.get(&id)?.clone();
+            Some(Affine { inner: Some(id), ..form })
+        };
         match (&term.head, &term.args[..]) {
             (Head::Dot, &[over, a, b]) => {
                 let (y, w) = if fixed(egraph, b) { (a, b) } else { (b, a) };
@@ -72,7 +99,7 @@ impl Folding {
                 }
                 let over = axes(egraph, over);
                 let Some(inner) = known(egraph, y) else {
-                    return Some(Affine { x: y, over, w, c: None, steps: 1 });
+                    return Some(Affine { x: y, over, w, c: None, steps: 1, inner: None });
                 };
                 inner.times(egraph, &over, w)
             }

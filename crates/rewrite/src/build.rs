@@ -6,6 +6,7 @@
 use crate::axes::{Axis, AxisSet};
 use crate::facts::{Data, Egraph, Facts};
 use crate::language::{Head, Kind, Term};
+use crate::proof::log;
 use crate::rational::Rational;
 use egg::Id;
 use eggrad_ir::{BinaryOp, CrossEntropyOp, DType, MoveOp, Op, ReduceOp};
@@ -34,6 +35,7 @@ pub(crate) fn axes(egraph: &Egraph, id: Id) -> AxisSet {
 pub(crate) fn add(egraph: &mut Egraph, head: Head, args: &[Id]) -> Id {
     let term = Term::new(head, args);
     let id = egraph.add(term.clone());
+    log::made(egraph, id, &term);
     if let Some(log) = &mut egraph.analysis.log {
         log.push((term, id));
     }
@@ -76,8 +78,13 @@ pub(crate) fn rename(egraph: &mut Egraph, x: Id, map: Vec<(Axis, Axis)>) -> Id {
 /// The operand of an `expand` in the class, if there is one: the one with the fewest axes.
 pub(crate) fn strip(egraph: &Egraph, id: Id) -> Id {
     let expands = egraph[id].nodes.iter().filter(|n| n.head == Head::Expand);
-    let fewest = expands.map(|n| n.args[1]).min_by_key(|&x| facts(egraph, x).axes.len());
-    fewest.unwrap_or(id)
+    match expands.min_by_key(|n| facts(egraph, n.args[1]).axes.len()) {
+        Some(expand) => {
+            log::read(egraph, id, expand);
+            expand.args[1]
+        }
+        None => id,
+    }
 }
 
 /// As [`strip`], unless axes of `needed` would be lost.
@@ -200,10 +207,13 @@ fn cast(egraph: &mut Egraph, args: &[Id]) -> Id {
     let wider = |inner: DType| {
         inner == to && inner.is_float() && from.is_float() && from.bytes() >= inner.bytes()
     };
-    let inner = egraph[strip(egraph, args[1])].nodes.iter().filter(|n| n.head == Head::Cast);
-    let back = inner.map(|n| n.args[1]).find(|&x| wider(facts(egraph, x).dtype));
-    match back {
-        Some(x) => {
+    let bare = strip(egraph, args[1]);
+    let mut inner = egraph[bare].nodes.iter().filter(|n| n.head == Head::Cast);
+    let back = inner.find(|n| wider(facts(egraph, n.args[1]).dtype));
+    match back.cloned() {
+        Some(back) => {
+            log::read(egraph, bare, &back);
+            let x = back.args[1];
             let axes = facts(egraph, args[1]).axes.clone();
             expand_to(egraph, x, &axes)
         }

@@ -3,11 +3,14 @@
 use crate::copy::{Copier, declare};
 use crate::cost::Cost;
 use crate::danger::danger;
-use crate::extract::{Choice, Classes, Price};
+use crate::extract::{Candidate, Choice, Classes, Price};
 use crate::facts::Egraph;
-use crate::language::Head;
+use crate::language::{Head, Term};
 use crate::lower::{Hint, Lowerer};
 use crate::optimize::{Limits, RewriteError};
+use crate::proof::chain::{ChosenTerm, Goal};
+use crate::proof::explanation::{OutputExplanation, OutputKind};
+use crate::proof::log;
 use crate::raise::Raised;
 use crate::report::{Danger, Report, Validation};
 use crate::saturate::Saturation;
@@ -16,13 +19,15 @@ use crate::small::{small_sizes, smallest_index};
 use crate::validate::compare;
 use egg::Id;
 use eggrad_ir::{At, Builder, Graph, Layer, NodeId, TypeErrors};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// The input as it was written.
 pub(crate) struct Before {
     pub(crate) total: Price,
     /// Danger of each root.
     pub(crate) dangers: Vec<i64>,
+    /// Nanoseconds of each root; empty unless they are to be explained.
+    pub(crate) costs: Vec<f64>,
 }
 
 impl Before {
@@ -33,8 +38,14 @@ impl Before {
         let terms = raised.written.iter().map(|(term, id, _)| (term.clone(), *id));
         let choice = classes.written(&raised.egraph, terms, &classes.seed(|_| 1.0));
         let dangers = classes.dangers(&choice);
-        Before { total: classes.total(&choice, &classes.roots).1, dangers }
+        let costs = if log::is_kept(&raised.egraph) { costs(&classes, &choice) } else { vec![] };
+        Before { total: classes.total(&choice, &classes.roots).1, dangers, costs }
     }
+}
+
+/// Nanoseconds of each root and all that it needs.
+fn costs(classes: &Classes, choice: &Choice) -> Vec<f64> {
+    classes.roots.iter().map(|&root| classes.total(choice, &[root]).1.cost).collect()
 }
 
 /// What extraction decided.
@@ -56,7 +67,7 @@ pub(crate) fn choose(
     cost: &dyn Cost,
     limits: &Limits,
 ) -> Chosen {
-    let Raised { egraph, naming, classes: node_classes, written } = raised;
+    let Raised { egraph, naming, classes: node_classes, written, .. } = raised;
     let roots: Vec<Id> = graph.roots().map(|r| node_classes[r.index()]).collect();
     let classes = Classes::new(egraph, &roots, cost);
     let mut users = vec![0.0; classes.ids.len()];
@@ -120,6 +131,62 @@ pub(crate) fn choose(
 }
 
 impl Chosen {
+    /// What an explanation has to lead to.
+    pub(crate) fn goal<'a>(
+        &self,
+        graph: &'a Graph,
+        raised: &'a Raised,
+        written: &'a Raised,
+    ) -> Goal<'a> {
+        let classes = &self.classes;
+        let kept: Vec<usize> = (0..classes.roots.len()).filter(|&i| !self.verbatim[i]).collect();
+        let places: Vec<usize> = kept.iter().map(|&i| classes.roots[i]).collect();
+        let used = classes.total(&self.choice, &places).0;
+        let Some(order) = classes.order(&self.choice) else {
+            panic!("internal error: a choice of terms has a cycle")
+        };
+        let choice = |place: usize| {
+            let class = classes.ids[place];
+            let term = classes.candidates[place][self.choice[place]].term.clone();
+            let canonical = term.args.iter().map(|&a| raised.egraph.find(a)).collect();
+            let term = Term { head: term.head, args: canonical };
+            ChosenTerm { class, term, hint: self.hints.get(&class).cloned().unwrap_or_default() }
+        };
+        let choices = order.into_iter().filter(|&p| used[p]).map(choice).collect();
+        let root = |i: usize| (!self.verbatim[i]).then(|| classes.ids[classes.roots[i]]);
+        let roots = (0..classes.roots.len()).map(root).collect();
+        Goal { graph, raised, written, choices, roots, outputs: self.outputs(graph) }
+    }
+
+    /// Name, danger and cost of each root, as written and now.
+    fn outputs(&self, graph: &Graph) -> Vec<OutputExplanation> {
+        let outputs = graph.outputs().iter().map(|o| (OutputKind::Output, o.name.clone()));
+        let written = graph.states().iter().filter(|s| s.write.is_some());
+        let written = written.map(|s| (OutputKind::Write, s.name.clone()));
+        let guard = graph.guard().map(|_| (OutputKind::Guard, "guard".to_string()));
+        let (dangers, costs_now) =
+            (self.classes.dangers(&self.choice), costs(&self.classes, &self.choice));
+        let names = outputs.chain(written).chain(guard).enumerate();
+        let output = |(i, (kind, name)): (usize, (OutputKind, String))| {
+            let (danger_before, cost_before) = (self.before.dangers[i], self.before.costs[i]);
+            let (danger_after, cost_after) = match self.verbatim[i] {
+                true => (danger_before, cost_before),
+                false => (dangers[i], costs_now[i]),
+            };
+            OutputExplanation {
+                kind,
+                name,
+                steps: vec![],
+                rules: BTreeMap::new(),
+                danger_before: danger_before as u32,
+                danger_after: danger_after as u32,
+                cost_before,
+                cost_after,
+            }
+        };
+        names.map(output).collect()
+    }
+
     /// The chosen graph at the given sizes of axes.
     pub(crate) fn lower(
         &self,
@@ -127,13 +194,24 @@ impl Chosen {
         raised: &Raised,
         sizes: &[usize],
     ) -> Result<Graph, TypeErrors> {
-        let naming = &raised.naming;
-        let builder = declare(graph, naming, sizes);
         let Some(order) = self.classes.order(&self.choice) else {
             panic!("internal error: a choice of terms has a cycle")
         };
+        self.lower_in(&order, graph, raised, sizes)
+    }
+
+    /// As [`Chosen::lower`], with classes in the given order.
+    fn lower_in(
+        &self,
+        order: &[usize],
+        graph: &Graph,
+        raised: &Raised,
+        sizes: &[usize],
+    ) -> Result<Graph, TypeErrors> {
+        let naming = &raised.naming;
+        let builder = declare(graph, naming, sizes);
         let mut lowerer = Lowerer::new(&raised.egraph, &self.classes, sizes, &self.hints, builder);
-        lowerer.run(&self.choice, &order);
+        lowerer.run(&self.choice, order);
         let mut copier = Copier { graph, naming, sizes, known: HashMap::new() };
         let roots: Vec<NodeId> = graph.roots().collect();
         let mut nodes = vec![];
@@ -227,6 +305,40 @@ impl Chosen {
         }
         list
     }
+}
+
+/// The graph of forms, operands first; roots without a form are copied as written.
+pub(crate) fn lower_forms(
+    graph: &Graph,
+    raised: &Raised,
+    forms: Vec<(Id, Term, Hint)>,
+    roots: &[Option<Id>],
+) -> Result<Graph, TypeErrors> {
+    let egraph = &raised.egraph;
+    let places: HashMap<Id, usize> = forms.iter().enumerate().map(|(i, f)| (f.0, i)).collect();
+    let mut hints = HashMap::new();
+    let (mut ids, mut candidates) = (vec![], vec![]);
+    for (class, term, hint) in forms {
+        let mut children: Vec<usize> = vec![];
+        for place in term.args.iter().filter_map(|&a| places.get(&egraph.find(a))) {
+            if !children.contains(place) {
+                children.push(*place);
+            }
+        }
+        ids.push(class);
+        candidates.push(vec![Candidate { term, price: Price::default(), children }]);
+        hints.insert(class, hint);
+    }
+    let verbatim = roots.iter().map(Option::is_none).collect();
+    let choice = vec![0; ids.len()];
+    let order: Vec<usize> = (0..ids.len()).collect();
+    // Nobody asks for the class of a root that is copied.
+    let roots = roots.iter().map(|root| root.map_or(0, |root| places[&root])).collect();
+    let classes = Classes { ids, places, candidates, roots };
+    let before = Before { total: Price::default(), dangers: vec![], costs: vec![] };
+    let written = vec![];
+    let chosen = Chosen { before, classes, written, choice, verbatim, hints };
+    chosen.lower_in(&order, graph, raised, &raised.naming.sizes)
 }
 
 /// Gives a builder made by [`declare`] the outputs, writes and guard of `graph`, whose roots became `nodes`.

@@ -203,7 +203,8 @@ impl Count {
         let limits = Limits::default();
         let rules = RuleSet::standard();
         saturate(&mut raised.egraph, rules.rules(), Semantics::Real, &limits, graph.nodes().len());
-        let before = Before { total: Price::default(), dangers: vec![i64::MAX; 999] };
+        let before =
+            Before { total: Price::default(), dangers: vec![i64::MAX; 999], costs: vec![] };
         let chosen = choose(graph, &raised, before, &TableCost, &limits);
         let price = chosen.classes.total(&chosen.choice, &chosen.classes.roots).1;
         let Some(best) = best(&chosen.classes, price) else { return };

@@ -8,6 +8,7 @@ use crate::danger::largest;
 use crate::domains::Domains;
 use crate::interval::{binary_facts, cast_facts, dtype_bounds, scaled, unary_facts};
 use crate::language::{Head, Opaque, Term};
+use crate::proof::log::{Log, Origin, trace, union_constant};
 use crate::rational::Rational;
 use crate::together::together;
 use egg::{Analysis, DidMerge, EGraph, Id};
@@ -49,6 +50,8 @@ pub(crate) struct Facts {
     pub(crate) fixed: bool,
     /// Fixed, and not of constants alone.
     pub(crate) frozen: bool,
+    /// Where all this comes from, by number; 0 when no log is kept.
+    pub(crate) origin: u32,
 }
 
 impl Facts {
@@ -59,7 +62,20 @@ impl Facts {
         let (constant, simplex) = (None, None);
         let (finite, nonzero) = (integer, false);
         let (fixed, frozen) = (false, false);
-        Facts { dtype, axes, constant, low, high, finite, nonzero, integer, simplex, fixed, frozen }
+        Facts {
+            dtype,
+            axes,
+            constant,
+            low,
+            high,
+            finite,
+            nonzero,
+            integer,
+            simplex,
+            fixed,
+            frozen,
+            origin: 0,
+        }
     }
 
     pub(crate) fn positive(&self) -> bool {
@@ -105,6 +121,10 @@ pub(crate) struct Context {
     pub(crate) log: Option<Vec<(Term, Id)>>,
     /// Tensors that were added, united or of which more became known, while rules are applied.
     pub(crate) changed: Option<Vec<Id>>,
+    /// Unions and their reasons, when they are to be explained.
+    pub(crate) proof: Option<Box<Log>>,
+    /// Whether constants that are known stay apart from the terms that make them.
+    pub(crate) unfolded: bool,
     /// The first contradiction: two classes were made one whose types or constants differ.
     pub(crate) conflict: Option<String>,
 }
@@ -116,6 +136,7 @@ impl Analysis<Term> for Context {
         let mut data = infer(&egraph.analysis, term, |id| &egraph[id].data);
         if let Data::Tensor(facts) = &mut data {
             together(egraph, term, facts);
+            trace(egraph, term, facts);
         }
         data
     }
@@ -136,6 +157,7 @@ impl Analysis<Term> for Context {
             return DidMerge(false, false);
         }
         let (old, mut merged) = (a.clone(), a.clone());
+        let (own, other) = (a.origin, b.origin);
         if narrows(a.low, b.low.min(a.high)) {
             merged.low = b.low.min(a.high);
         }
@@ -149,7 +171,16 @@ impl Analysis<Term> for Context {
         merged.simplex = merged.simplex.or(b.simplex.clone());
         merged.fixed |= b.fixed;
         merged.frozen |= b.frozen;
-        let did = DidMerge(merged != old, merged != b);
+        merged.origin = other;
+        let from_other = merged == b;
+        merged.origin = own;
+        let did = DidMerge(merged != old, !from_other);
+        if let (true, Some(log)) = (did.0, &mut self.proof) {
+            merged.origin = match from_other {
+                true => other,
+                false => log.origin(Origin::Both(own, other)),
+            };
+        }
         *a = merged;
         did
     }
@@ -162,12 +193,15 @@ impl Analysis<Term> for Context {
             changed.push(id);
         }
         let Some(value) = constant else { return };
+        if egraph.analysis.unfolded {
+            return;
+        }
         let mut constant = egraph.add(Term::leaf(Head::Const(dtype, value)));
         if !axes.is_empty() {
             let axes = egraph.add(Term::leaf(Head::Axes(axes)));
             constant = egraph.add(Term::new(Head::Expand, &[axes, constant]));
         }
-        egraph.union(id, constant);
+        union_constant(egraph, id, constant, value);
     }
 }
 

@@ -93,6 +93,11 @@ impl Head {
         }
     }
 
+    /// Whether it is a leaf that says how, not a value.
+    pub(crate) fn is_attribute(&self) -> bool {
+        matches!(self, Head::Axes(_) | Head::Renaming(_) | Head::Type(_))
+    }
+
     /// Whether its last two operands may change places.
     pub(crate) fn commutes(&self) -> bool {
         match self {

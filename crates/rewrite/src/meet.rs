@@ -7,7 +7,7 @@
 //! small; extraction decides which form is computed.
 
 use crate::axes::AxisSet;
-use crate::build::{constant, elementwise, expand_to, facts, strip};
+use crate::build::{add, constant, elementwise, expand_to, facts, strip};
 use crate::facts::{Data, Egraph};
 use crate::fit::{DEPTH, bindings, direct, fits, has_function, is_arithmetic, mixes};
 use crate::language::{Head, Opaque, Term};
@@ -16,6 +16,7 @@ use crate::moves::{
     unite, unmoved, value,
 };
 use crate::pattern::{Expr, commuted, variables};
+use crate::proof::log::{self, Pass};
 use crate::rational::Rational;
 use crate::rules::Rule;
 use crate::slices::cut;
@@ -219,10 +220,18 @@ impl Moves {
     /// Adds the form of a site; whether it was new.
     fn settle(&mut self, egraph: &mut Egraph, site: &Site) -> bool {
         let (arg, lower) = &site.lower;
+        log::begin(egraph);
+        log::open(egraph, *arg, lower);
+        if let (true, Some(inner)) = (site.sinks, &site.inner) {
+            // Which branches of a choice hold the op is seen below.
+            if let &[place] = moved(egraph, lower) {
+                log::open(egraph, lower.args[place], inner);
+            }
+        }
         if let (true, Some(inner)) = (site.sinks, &site.inner)
             && let Some(below) = self.sink(egraph, lower, inner)
         {
-            let new = unite(egraph, *arg, below);
+            let new = unite(egraph, *arg, below, Pass::Moves);
             // What stands beside the moved elements may keep the lower op from being found.
             return match lower.head == Head::Select || padding(egraph, lower).is_some() {
                 true => self.raise(egraph, site) || new,
@@ -239,8 +248,11 @@ impl Moves {
         if !site.hoists || !is_elementwise(&upper.head) {
             return false;
         }
+        log::begin(egraph);
+        log::open(egraph, *id, upper);
+        log::open(egraph, *arg, lower);
         match self.hoist(egraph, upper, *arg, lower) {
-            Some(above) => unite(egraph, *id, above),
+            Some(above) => unite(egraph, *id, above, Pass::Moves),
             None => false,
         }
     }
@@ -253,7 +265,7 @@ impl Moves {
                 let op = Op::Const(dtype, Literal::Float(value.to_bits()));
                 let opaque = Opaque { op, args: vec![], out: vec![], dtype };
                 let number = self.numbers.of(egraph, opaque);
-                egraph.add(Term::leaf(Head::Opaque(number)))
+                add(egraph, Head::Opaque(number), &[])
             }
         }
     }
@@ -286,7 +298,10 @@ impl Moves {
         for &branch in &lower.args[1..] {
             let same = egraph[branch].nodes.iter().find(|n| n.head == inner.head);
             branches.push(match (same, value(egraph, branch)) {
-                (Some(term), _) => term.args[0],
+                (Some(term), _) => {
+                    log::open(egraph, branch, term);
+                    term.args[0]
+                }
                 (None, Some(value)) => {
                     let dtype = facts(egraph, branch).dtype;
                     self.literal(egraph, dtype, preimage(op, value)?)
@@ -337,7 +352,7 @@ impl Moves {
         let wanted = AxisSet::new(opaque.args[0].iter().copied());
         let x = expand_to(egraph, x, &wanted);
         let number = self.numbers.of(egraph, opaque);
-        Some(egraph.add(Term::new(Head::Opaque(number), &[x])))
+        Some(add(egraph, Head::Opaque(number), &[x]))
     }
 }
 
@@ -379,7 +394,13 @@ fn nested_sites(egraph: &Egraph, class: Id, expr: &Expr, sites: &mut Vec<Site>) 
 fn branch(egraph: &Egraph, choice: &Term, x: Id, place: usize) -> Id {
     let same =
         |n: &&Term| n.head == Head::Select && egraph.find(n.args[0]) == egraph.find(choice.args[0]);
-    egraph[x].nodes.iter().find(same).map_or(x, |n| n.args[place])
+    match egraph[x].nodes.iter().find(same) {
+        Some(same) => {
+            log::open(egraph, x, same);
+            same.args[place]
+        }
+        None => x,
+    }
 }
 
 /// The upper op of what a pad puts around its operand.

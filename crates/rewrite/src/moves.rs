@@ -8,6 +8,7 @@ use crate::build::{
 use crate::facts::{Data, Egraph};
 use crate::fit::DEPTH;
 use crate::language::{Head, Opaque, Term};
+use crate::proof::log::{self, Pass, Reason};
 use egg::Id;
 use eggrad_ir::{DType, Literal, MarkOp, MoveOp, Op};
 use std::collections::HashMap;
@@ -219,6 +220,7 @@ pub(crate) fn before(egraph: &mut Egraph, lower: &Term, x: Id) -> Option<Id> {
     }
     // The same move of what has other names.
     let term = alike(egraph, lower, x)?.clone();
+    log::open(egraph, x, &term);
     let inside = term.args[moved(egraph, &term)[0]];
     let present = facts(egraph, inside).axes.clone();
     let pairs = names(egraph, &term).into_iter().zip(names(egraph, lower));
@@ -242,7 +244,11 @@ pub(crate) fn unmoved(egraph: &Egraph, lower: &Term, x: Id) -> Option<Id> {
     let inside = strip(egraph, term.args[moved(egraph, term)[0]]);
     let present = &facts(egraph, inside).axes;
     let mut pairs = names(egraph, term).into_iter().zip(names(egraph, lower));
-    pairs.all(|(a, b)| a == b || !present.has(a)).then_some(inside)
+    let same = pairs.all(|(a, b)| a == b || !present.has(a));
+    if same {
+        log::open(egraph, x, term);
+    }
+    same.then_some(inside)
 }
 
 /// Axes under which a move reads its operand.
@@ -342,10 +348,10 @@ pub(crate) fn apply(egraph: &mut Egraph, term: &Term) -> Option<Id> {
     }
 }
 
-/// Makes two classes one if they have the same axes; whether they were two.
-pub(crate) fn unite(egraph: &mut Egraph, id: Id, same: Id) -> bool {
+/// Makes two classes one, if they have the same axes, for what `pass` found; whether they were two.
+pub(crate) fn unite(egraph: &mut Egraph, id: Id, same: Id, pass: Pass) -> bool {
     let axes = facts(egraph, id).axes.clone();
     let same = expand_to(egraph, same, &axes);
     let (a, b) = (facts(egraph, id), facts(egraph, same));
-    a.axes == b.axes && a.dtype == b.dtype && egraph.union(id, same)
+    a.axes == b.axes && a.dtype == b.dtype && log::union(egraph, id, same, Reason::Pass(pass))
 }

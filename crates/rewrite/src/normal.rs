@@ -17,16 +17,19 @@ use crate::build::{constant, elementwise, expand_to, facts};
 use crate::facts::{Data, Egraph};
 use crate::language::{Head, Term};
 use crate::moves::is_move;
+use crate::proof::log::{self, Pass, Reason};
 use crate::rational::Rational;
 use egg::Id;
 use eggrad_ir::{BinaryOp, DType, ReduceOp, UnaryOp};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Factors a product may have, with multiplicity, and terms a sum; what is larger is an atom.
 const MOST_FACTORS: u32 = 12;
 const MOST_TERMS: usize = 8;
 /// Forms under which a class is compared with others.
 const MOST_FORMS: usize = 3;
+/// Levels of terms that an explanation of a form shows.
+const MOST_LEVELS: usize = 16;
 /// Sweeps over the classes in one pass.
 const SWEEPS: usize = 8;
 
@@ -202,25 +205,51 @@ fn is_open(head: &Head) -> bool {
 
 /// The class without what is only spread.
 fn bare(egraph: &Egraph, id: Id) -> Id {
-    let mut id = egraph.find(id);
-    for _ in 0..4 {
-        let inner = egraph[id].nodes.iter().filter(|n| n.head == Head::Expand).map(|n| n.args[1]);
-        match inner.min_by_key(|&x| facts(egraph, x).axes.len()) {
-            Some(inner) if egraph.find(inner) != id => id = egraph.find(inner),
-            _ => break,
-        }
-    }
-    id
+    let last = spread_of(egraph, id).map(|(_, term)| egraph.find(term.args[1])).last();
+    last.unwrap_or_else(|| egraph.find(id))
 }
+
+/// Terms that only spread the next one's class, from `id` on.
+fn spread_of(egraph: &Egraph, id: Id) -> impl Iterator<Item = (Id, &Term)> {
+    let inside = |id: Id| {
+        let id = egraph.find(id);
+        let spread = egraph[id].nodes.iter().filter(|n| n.head == Head::Expand);
+        let term = spread.min_by_key(|n| facts(egraph, n.args[1]).axes.len())?;
+        (egraph.find(term.args[1]) != id).then_some((id, term))
+    };
+    std::iter::successors(inside(id), move |(_, term)| inside(term.args[1])).take(4)
+}
+
+/// As [`spread_of`], of whatever class.
+fn spreads(egraph: &Egraph, id: Id) -> Vec<(Id, Term)> {
+    match egraph[id].data {
+        Data::Tensor(_) => spread_of(egraph, id).map(|(id, term)| (id, term.clone())).collect(),
+        Data::Axes(_) | Data::Renaming(_) | Data::Type(_) => vec![],
+    }
+}
+
+/// How a class was read: by a term, whose operands were read before; kept for explanations only.
+struct Reading {
+    class: Id,
+    term: Option<Term>,
+    operands: Vec<usize>,
+    /// What is only spread, and was read without that.
+    spread: Vec<(Id, Term)>,
+}
+
+/// A form, its weight, and the reading it comes from.
+type Weighed = (Form, u32, usize);
 
 /// Forms of all classes of floats.
 pub(crate) struct Forms {
     /// Classes of floats, ascending.
     pub(crate) classes: Vec<Id>,
     /// The lightest form of each class.
-    best: HashMap<Id, (Form, u32)>,
+    best: HashMap<Id, Weighed>,
     /// Other forms of classes, for comparison.
-    others: Vec<(Id, Form)>,
+    others: Vec<(Id, Form, usize)>,
+    /// Readings by number; none unless a log is kept.
+    readings: Vec<Reading>,
     /// Classes in whose forms equal atoms or terms met, which are therefore shorter than their terms.
     shorter: Vec<Id>,
 }
@@ -231,14 +260,19 @@ impl Forms {
         let float = |id: &Id| matches!(&egraph[*id].data, Data::Tensor(f) if f.dtype.is_float());
         let mut classes: Vec<Id> = egraph.classes().map(|c| c.id).filter(float).collect();
         classes.sort_unstable();
-        let mut forms = Forms { classes, best: HashMap::new(), others: vec![], shorter: vec![] };
+        let (best, others, readings, shorter) = (HashMap::new(), vec![], vec![], vec![]);
+        let mut forms = Forms { classes, best, others, readings, shorter };
         for _ in 0..SWEEPS {
             if !forms.sweep(egraph) {
                 break;
             }
         }
-        for &id in &forms.classes {
-            forms.best.entry(id).or_insert_with(|| (Form::atom(bare(egraph, id)), u32::MAX));
+        for i in 0..forms.classes.len() {
+            let id = forms.classes[i];
+            if !forms.best.contains_key(&id) {
+                let reading = forms.note(egraph, id, None);
+                forms.best.insert(id, (Form::atom(bare(egraph, id)), u32::MAX, reading));
+            }
         }
         forms.compare_all(egraph);
         forms
@@ -247,8 +281,51 @@ impl Forms {
     /// The lightest form of a class, by the number it had when forms were read.
     pub(crate) fn get(&self, id: Id) -> &Form {
         match self.best.get(&id) {
-            Some((form, _)) => form,
+            Some((form, ..)) => form,
             None => panic!("internal error: a class of floats has no form"),
+        }
+    }
+
+    /// Notes how `class` is read; the number of the reading.
+    fn note(&mut self, egraph: &Egraph, class: Id, term: Option<&Term>) -> usize {
+        if !log::is_kept(egraph) {
+            return 0;
+        }
+        let args: &[Id] = term.map_or(&[], |t| &t.args);
+        let known = |a: &Id| self.best.get(&egraph.find(*a)).map(|b| b.2);
+        let operands = args.iter().filter_map(known).collect();
+        let spread = args.iter().chain([&class]).flat_map(|&id| spreads(egraph, id)).collect();
+        self.readings.push(Reading { class, term: term.cloned(), operands, spread });
+        self.readings.len() - 1
+    }
+
+    /// Tells the log by which terms a class was read, for the left or the right side of a step.
+    fn tell(&self, egraph: &Egraph, reading: usize, tell: fn(&Egraph, Id, &Term)) {
+        if !log::is_kept(egraph) {
+            return;
+        }
+        let (mut level, mut met) = (vec![reading], HashSet::new());
+        for _ in 0..MOST_LEVELS {
+            let mut next = vec![];
+            for number in level {
+                let reading = &self.readings[number];
+                if !met.insert(number) {
+                    continue;
+                }
+                reading.spread.iter().for_each(|(id, term)| log::read(egraph, *id, term));
+                if let Some(term) = &reading.term {
+                    tell(egraph, reading.class, term);
+                    next.extend(&reading.operands);
+                }
+            }
+            level = next;
+        }
+    }
+
+    /// Tells the log by which terms the lightest form of a class was read: they are the left side of a step.
+    pub(crate) fn open(&self, egraph: &Egraph, id: Id) {
+        if let Some(&(_, _, reading)) = self.best.get(&id) {
+            self.tell(egraph, reading, log::open);
         }
     }
 
@@ -267,7 +344,7 @@ impl Forms {
                 refused = is_atom;
                 let weight = form.weight(egraph);
                 if best.as_ref().is_none_or(|b| weight < b.1) {
-                    best = Some((form, weight));
+                    best = Some((form, weight, self.note(egraph, id, Some(term))));
                     changed = true;
                 }
             }
@@ -275,7 +352,7 @@ impl Forms {
                 let form = Form::atom(bare(egraph, id));
                 let weight = form.weight(egraph);
                 if best.as_ref().is_none_or(|b| weight < b.1) {
-                    best = Some((form, weight));
+                    best = Some((form, weight, self.note(egraph, id, None)));
                     changed = true;
                 }
             }
@@ -304,7 +381,8 @@ impl Forms {
                 shorter |= met && is_best;
                 let seen = &self.others[first..];
                 if !is_best && seen.len() + 1 < MOST_FORMS && seen.iter().all(|o| o.1 != form) {
-                    self.others.push((id, form));
+                    let reading = self.note(egraph, id, Some(term));
+                    self.others.push((id, form, reading));
                 }
             }
             if shorter {
@@ -381,9 +459,12 @@ pub(crate) type Written = HashMap<Id, u32>;
 pub(crate) fn unite(egraph: &mut Egraph, forms: &Forms, written: &mut Written) -> usize {
     let mut united = 0;
     *written = written.drain().map(|(id, weight)| (egraph.find(id), weight)).collect();
-    let mut known: HashMap<(&Form, DType, AxisSet), Id> = HashMap::new();
-    let best = forms.classes.iter().map(|&id| (id, forms.get(id)));
-    for (id, form) in best.chain(forms.others.iter().map(|(id, form)| (*id, form))) {
+    let mut known: HashMap<(&Form, DType, AxisSet), (Id, usize)> = HashMap::new();
+    let reading = |id: &Id| forms.best.get(id).map_or(0, |b| b.2);
+    let best = forms.classes.iter().map(|&id| (id, forms.get(id), reading(&id)));
+    let others = forms.others.iter().map(|(id, form, reading)| (*id, form, *reading));
+    for (id, form, reading) in best.chain(others) {
+        log::begin(egraph);
         let (dtype, axes) = {
             let known = facts(egraph, id);
             (known.dtype, known.axes.clone())
@@ -399,13 +480,21 @@ pub(crate) fn unite(egraph: &mut Egraph, forms: &Forms, written: &mut Written) -
         };
         let same = match alone {
             Some(atom) => expand_to(egraph, atom, &axes),
-            None => *known.entry((form, dtype, axes.clone())).or_insert(id),
+            None => {
+                let first = *known.entry((form, dtype, axes.clone())).or_insert((id, reading));
+                if egraph.find(first.0) != egraph.find(id) {
+                    forms.tell(egraph, first.1, log::open_right);
+                }
+                first.0
+            }
         };
         let alike = {
             let (a, b) = (facts(egraph, id), facts(egraph, same));
             a.dtype == b.dtype && a.axes == b.axes
         };
-        if alike && egraph.union(id, same) {
+        if alike && egraph.find(id) != egraph.find(same) {
+            forms.tell(egraph, reading, log::open);
+            log::union(egraph, id, same, Reason::Pass(Pass::NormalForm));
             united += 1;
         }
     }
@@ -415,11 +504,13 @@ pub(crate) fn unite(egraph: &mut Egraph, forms: &Forms, written: &mut Written) -
             continue;
         }
         written.insert(id, weight);
+        log::begin(egraph);
         let axes = facts(egraph, id).axes.clone();
         let short = write(egraph, forms.get(id), id);
         let short = expand_to(egraph, short, &axes);
-        if facts(egraph, short).axes == axes && egraph.union(id, short) {
-            united += 1;
+        if facts(egraph, short).axes == axes {
+            forms.open(egraph, id);
+            united += usize::from(log::union(egraph, id, short, Reason::Pass(Pass::NormalForm)));
         }
     }
     united

@@ -3,7 +3,10 @@
 use crate::choose::{Before, choose};
 use crate::cost::Cost;
 use crate::domains::{Domains, applies_functions};
-use crate::raise::raise;
+use crate::proof::chain::Chain;
+use crate::proof::explanation::Explanation;
+use crate::proof::replay::{Input, Refusal, replay};
+use crate::raise::{Raising, raise_as};
 use crate::report::{Report, Stop};
 use crate::rule_set::RuleSet;
 use crate::rules::RuleClass;
@@ -111,6 +114,9 @@ pub enum RewriteError {
         /// Names of the rules that changed the e-graph.
         rules: String,
     },
+    /// The steps of an explanation do not prove what they should.
+    #[error("internal error: {0}")]
+    Unexplained(Refusal),
     /// The result breaks a promise of every graph.
     #[error("internal error: rewriting made an invalid graph: {0}")]
     Invalid(TypeErrors),
@@ -141,28 +147,60 @@ pub fn optimize(
     cost: &dyn Cost,
     config: &RewriteConfig,
 ) -> Result<(Graph, Report), RewriteError> {
+    let (result, report, _) = optimize_with(graph, cost, config, false)?;
+    Ok((result, report))
+}
+
+/// As [`optimize`], with the steps from each output as written to the form that was chosen.
+///
+/// The steps were followed once more by a checker that knows only the rules, as [`crate::replay`] does. Every union is
+/// kept until then: this takes several times as long.
+///
+/// # Errors
+/// As [`optimize`], and [`RewriteError::Unexplained`], which is a bug of this crate.
+pub fn explain(
+    graph: &Graph,
+    cost: &dyn Cost,
+    config: &RewriteConfig,
+) -> Result<(Graph, Report, Explanation), RewriteError> {
+    let (result, report, explanation) = optimize_with(graph, cost, config, true)?;
+    let Some(explanation) = explanation else {
+        panic!("internal error: an explanation was asked for, and there is none")
+    };
+    replay(graph, &result, &explanation, &config.rules).map_err(RewriteError::Unexplained)?;
+    Ok((result, report, explanation))
+}
+
+fn optimize_with(
+    graph: &Graph,
+    cost: &dyn Cost,
+    config: &RewriteConfig,
+    explained: bool,
+) -> Result<(Graph, Report, Option<Explanation>), RewriteError> {
     if graph.has_grad() {
         return Err(RewriteError::Grad);
     }
-    let job = Job { cost, config };
+    let job = Job { cost, config, explained };
     if !applies_functions(graph) {
         return job.run(MAIN, graph, &[], &Arc::default());
     }
     let mut domains = Arc::new(Domains::of(graph));
-    let mut inner_reports = vec![];
+    let (mut inner_reports, mut functions) = (vec![], vec![]);
     let mapped = map_functions(graph, &mut |function, inner| {
-        let (result, report) =
+        let (result, report, explanation) =
             job.run(function.name(), &inner, domains.given(function), &domains)?;
+        functions.extend(explanation);
         let times = (report.cost_before, report.cost_after);
         Arc::make_mut(&mut domains).became(function, &result, times);
         inner_reports.push(report);
         Ok(result)
     })?;
-    let (result, mut report) = job.run(MAIN, &mapped, &[], &domains)?;
+    let (result, mut report, explanation) = job.run(MAIN, &mapped, &[], &domains)?;
+    let explanation = explanation.map(|whole| Explanation { functions, ..whole });
     inner_reports.into_iter().for_each(|inner| report.include(inner));
     match config.semantics {
-        Semantics::Strict => Ok((graph.clone(), report)),
-        Semantics::Real | Semantics::Fast => Ok((result, report)),
+        Semantics::Strict => Ok((graph.clone(), report, explanation)),
+        Semantics::Real | Semantics::Fast => Ok((result, report, explanation)),
     }
 }
 
@@ -173,6 +211,7 @@ const MAIN: &str = "main";
 struct Job<'a> {
     cost: &'a dyn Cost,
     config: &'a RewriteConfig,
+    explained: bool,
 }
 
 impl Job<'_> {
@@ -183,9 +222,10 @@ impl Job<'_> {
         graph: &Graph,
         given: &[bool],
         domains: &Arc<Domains>,
-    ) -> Result<(Graph, Report), RewriteError> {
-        let Job { cost, config } = *self;
-        let mut raised = raise(graph, given, domains);
+    ) -> Result<(Graph, Report, Option<Explanation>), RewriteError> {
+        let Job { cost, config, explained } = *self;
+        let raising = if explained { Raising::Logged } else { Raising::Plain };
+        let mut raised = raise_as(graph, given, domains, raising);
         // Over nothing, sums, sizes and largest elements have values that no rule reckons with.
         let hollow = raised.naming.sizes.contains(&0);
         let before = Before::of(graph, &raised, cost);
@@ -200,6 +240,7 @@ impl Job<'_> {
             let (what, added) = (conflict.clone(), config.rules.added());
             return Err(RewriteError::Contradiction { what, added });
         }
+        let log = raised.egraph.analysis.proof.take();
         let chosen = choose(graph, &raised, before, cost, &config.limits);
         let sizes = raised.naming.sizes.clone();
         let result = match saturation.stop {
@@ -216,7 +257,16 @@ impl Job<'_> {
                 report.not_compared.push(name.to_string());
             }
         }
-        Ok((result, report))
+        let explanation = log.map(|log| {
+            let written = raise_as(graph, given, domains, Raising::Unfolded);
+            let goal = chosen.goal(graph, &raised, &written);
+            if report.stop == Stop::NotRun {
+                return Explanation::unchanged(name, graph, goal.outputs);
+            }
+            let input = Input { graph, given, domains, rules: config.rules.rules() };
+            Chain::new(goal, &log).explain(name, input)
+        });
+        Ok((result, report, explanation))
     }
 }
 
@@ -235,6 +285,7 @@ mod tests {
     use super::*;
     use crate::cost::TableCost;
     use crate::extract::{Classes, Price};
+    use crate::raise::raise;
     use eggrad_ir::{At, Builder, DType, Function, Op, Scan, TensorType};
     use eggrad_testkit::{Config, random_graph};
     use proptest::prelude::*;
@@ -353,7 +404,8 @@ mod tests {
             let limits = Limits::default();
             let nodes = graph.nodes().len();
             saturate(&mut raised.egraph, RuleSet::standard().rules(), Semantics::Real, &limits, nodes);
-            let before = Before { total: Price::default(), dangers: vec![0; 99] };
+            let before =
+                Before { total: Price::default(), dangers: vec![0; 99], costs: vec![] };
             let chosen = choose(graph, &raised, before, &TableCost, &limits);
             if let Some(best) = best(&chosen.classes) {
                 let price = chosen.classes.total(&chosen.choice, &chosen.classes.roots).1;

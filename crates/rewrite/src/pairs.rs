@@ -11,6 +11,7 @@ use crate::fit::has_function;
 use crate::language::{Head, Term};
 use crate::normal::{Form, Forms, Product, write, write_product};
 use crate::pattern::{Expr, commuted, left_side};
+use crate::proof::log::{self, Pass, Reason};
 use crate::rational::Rational;
 use crate::rules::{Rule, RuleClass};
 use egg::{Id, Pattern, Searcher, Subst};
@@ -120,7 +121,11 @@ impl Pairs {
                 None => self.terms(egraph, id, form, &classes, &numbers, &mut found),
             }
         }
-        let join = |(id, op, a, b, rest): Found| rest.join(egraph, id, op, a, b);
+        let join = |(id, op, a, b, rest): Found| {
+            log::begin(egraph);
+            forms.open(egraph, id);
+            rest.join(egraph, id, op, a, b)
+        };
         found.into_iter().map(join).filter(|new| *new).count()
     }
 
@@ -322,7 +327,8 @@ impl Rest {
         };
         let axes = facts(egraph, id).axes.clone();
         let whole = expand_to(egraph, whole, &axes);
-        facts(egraph, whole).axes == axes && egraph.union(id, whole)
+        let reason = Reason::Pass(Pass::Pairs);
+        facts(egraph, whole).axes == axes && log::union(egraph, id, whole, reason)
     }
 }
 

@@ -20,6 +20,8 @@ pub(crate) struct Raised {
     pub(crate) naming: Naming,
     /// The class of every node.
     pub(crate) classes: Vec<Id>,
+    /// How many terms the e-graph had been given when each node was there.
+    pub(crate) terms: Vec<usize>,
     /// Terms of the graph as it was written, operands first, with the node for which each was made.
     pub(crate) written: Vec<(Term, Id, NodeId)>,
 }
@@ -36,8 +38,29 @@ fn is_frozen(state: &StateDecl) -> bool {
     state.kind == StateKind::Frozen && state.write.is_none()
 }
 
+/// What is done besides while a graph is raised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Raising {
+    /// Nothing.
+    Plain,
+    /// A log is kept.
+    Logged,
+    /// Constants that are known stay apart from the terms that make them.
+    Unfolded,
+}
+
 /// Raises `graph`, which holds no `grad`, and whose inputs are finite unless `given` says otherwise.
 pub(crate) fn raise(graph: &Graph, given: &[bool], domains: &Arc<Domains>) -> Raised {
+    raise_as(graph, given, domains, Raising::Plain)
+}
+
+/// As [`raise`].
+pub(crate) fn raise_as(
+    graph: &Graph,
+    given: &[bool],
+    domains: &Arc<Domains>,
+    raising: Raising,
+) -> Raised {
     let naming = name_axes(graph);
     let context = Context {
         sizes: naming.sizes.clone(),
@@ -45,6 +68,8 @@ pub(crate) fn raise(graph: &Graph, given: &[bool], domains: &Arc<Domains>) -> Ra
         frozen: graph.states().iter().map(is_frozen).collect(),
         domains: domains.clone(),
         log: Some(vec![]),
+        proof: (raising == Raising::Logged).then(Box::default),
+        unfolded: raising == Raising::Unfolded,
         ..Context::default()
     };
     let mut raiser = Raiser {
@@ -55,10 +80,11 @@ pub(crate) fn raise(graph: &Graph, given: &[bool], domains: &Arc<Domains>) -> Ra
         protected: protected(graph),
         classes: vec![],
     };
-    let mut written = vec![];
+    let (mut written, mut terms) = (vec![], vec![]);
     for id in graph.ids() {
         let class = raiser.node(id);
         raiser.classes.push(class);
+        terms.push(raiser.egraph.nodes().len());
         if let Some(log) = &mut raiser.egraph.analysis.log {
             written.extend(log.drain(..).map(|(term, class)| (term, class, id)));
         }
@@ -66,7 +92,7 @@ pub(crate) fn raise(graph: &Graph, given: &[bool], domains: &Arc<Domains>) -> Ra
     raiser.egraph.analysis.log = None;
     raiser.egraph.rebuild();
     let Raiser { naming, egraph, classes, .. } = raiser;
-    Raised { egraph, naming, classes, written }
+    Raised { egraph, naming, classes, terms, written }
 }
 
 /// Nodes that rewriting must leave as written: what `keep` reads, and before it the elementwise ops that nothing

@@ -2,6 +2,24 @@
 
 use std::fmt;
 
+/// `a · b` modulo a prime.
+pub(crate) fn times(a: u64, b: u64, prime: u64) -> u64 {
+    (u128::from(a) * u128::from(b) % u128::from(prime)) as u64
+}
+
+/// `base^exponent` modulo a prime.
+pub(crate) fn power(mut base: u64, mut exponent: u64, prime: u64) -> u64 {
+    let mut result = 1;
+    while exponent > 0 {
+        if exponent & 1 == 1 {
+            result = times(result, base, prime);
+        }
+        base = times(base, base, prime);
+        exponent >>= 1;
+    }
+    result
+}
+
 /// A fraction in lowest terms with a positive denominator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Rational {
@@ -60,6 +78,13 @@ impl Rational {
     /// The nearest float, up to one rounding of each part.
     pub(crate) fn to_f64(self) -> f64 {
         self.num as f64 / self.den as f64
+    }
+
+    /// Its value modulo a prime below 2^63; `None` where its denominator is 0 there.
+    pub(crate) fn residue(self, prime: u64) -> Option<u64> {
+        let (num, den) = (self.num.rem_euclid(prime.into()), self.den.rem_euclid(prime.into()));
+        let inverse = power(den as u64, prime - 2, prime);
+        (den != 0).then(|| times(num as u64, inverse, prime))
     }
 
     pub(crate) fn is_zero(self) -> bool {

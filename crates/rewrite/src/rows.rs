@@ -10,8 +10,8 @@
 
 use crate::condition::Condition;
 use crate::pattern::expression;
+use crate::proof::log::Pass;
 use crate::rules::{Rule, RuleClass, RuleInfo};
-use crate::saturate::FOLDING;
 
 /// What is wrong with one rule of a file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -63,7 +63,9 @@ pub(crate) fn parse(
             line: i + 1,
         };
         let used = names.iter().any(|n| n == name).then(|| "earlier in this file".to_string());
-        let used = used.or_else(|| taken(name)).or((name == FOLDING).then(|| "built in".into()));
+        let used = used
+            .or_else(|| taken(name))
+            .or(Pass::ALL.iter().any(|p| p.name() == name).then(|| "built in".into()));
         let read = match used {
             Some(place) => Err(format!("has the name of another rule, {place}")),
             None => row(info, line),

@@ -9,6 +9,7 @@ use crate::pattern::{
     Attribute, Expr, LeftSide, commuted, commuted_for, commuting, has_attributes, has_dot,
     left_side, ops,
 };
+use crate::proof::log::{self, Reason};
 use crate::rational::Rational;
 use crate::sorts::{Sort, asks_what_is, bind, fits};
 use egg::{Id, Subst, Var};
@@ -118,19 +119,20 @@ impl Rule {
         exact && self.equal.is_none() && ops(&self.right) <= ops(&self.left)
     }
 
-    /// Makes the two sides equal for one match; `None` when it does not apply, else whether that was new.
+    /// Makes the two sides equal for one match of `side`; `None` when it does not apply, else whether that was new.
     pub(crate) fn apply(
         &self,
         egraph: &mut Egraph,
         class: Id,
-        numbers: &[(Var, Rational)],
+        side: &LeftSide,
         subst: &Subst,
     ) -> Option<bool> {
-        if !self.holds(egraph, class, numbers, subst) {
+        if !self.holds(egraph, class, &side.numbers, subst) {
             return None;
         }
+        log::begin_match(egraph, side, subst);
         let (left, right) = self.sides(egraph, class, subst)?;
-        Some(egraph.union(left, right))
+        Some(log::union(egraph, left, right, Reason::Rule(self)))
     }
 
     /// Whether the conditions hold: those written, the numbers, and that the matched value is a float.

@@ -11,13 +11,11 @@ use crate::normal::{Forms, Written, unite};
 use crate::optimize::{Limits, Semantics};
 use crate::pairs::Pairs;
 use crate::pattern::LeftSide;
+use crate::proof::log::Pass;
 use crate::report::Stop;
 use crate::rules::Rule;
 use egg::{ENodeOrVar, Id, Searcher};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-
-/// Name under which folded linear layers are counted among the rules.
-pub(crate) const FOLDING: &str = "linear-folding";
 
 /// Ops that one is moved past before the rules look again.
 const MOVES: usize = 8;
@@ -153,7 +151,7 @@ pub(crate) fn saturate(
             for (side, class, subst) in matches {
                 let (i, side) = sides.sides[side];
                 let rule = rules[i];
-                if rule.apply(egraph, class, &side.numbers, &subst) == Some(true) {
+                if rule.apply(egraph, class, side, &subst) == Some(true) {
                     *counts.entry(rule.name.clone()).or_insert(0) += 1;
                     new = true;
                 }
@@ -195,7 +193,7 @@ pub(crate) fn saturate(
             let folded = folding.fold(egraph);
             egraph.rebuild();
             if folded > 0 {
-                *counts.entry(FOLDING.to_string()).or_insert(0) += folded;
+                *counts.entry(Pass::LinearFolding.name().to_string()).or_insert(0) += folded;
             }
             changed = united || paired || folded > 0;
         }

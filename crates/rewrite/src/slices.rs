@@ -1,10 +1,11 @@
 //! Moves that undo each other: slices of pads and of parts put together, reshapes back to a shape.
 
 use crate::axes::{Axis, AxisSet};
-use crate::build::{expand_to, facts, rename};
+use crate::build::{add, expand_to, facts, rename};
 use crate::facts::{Data, Egraph};
 use crate::language::{Head, Opaque, Term};
 use crate::moves::{Numbers, below, is_elementwise, padding, unite};
+use crate::proof::log::{self, Pass};
 use egg::Id;
 use eggrad_ir::{CompareOp, MoveOp, Op};
 
@@ -60,26 +61,33 @@ pub(crate) fn cut(egraph: &mut Egraph, numbers: &mut Numbers) -> usize {
     let (mut slices, mut reshapes) = (vec![], vec![]);
     for class in egraph.classes() {
         slices.extend(class.nodes.iter().filter_map(|n| Slice::of(egraph, class.id, n)));
-        reshapes.extend(class.nodes.iter().filter_map(|n| Some((class.id, reshape(egraph, n)?))));
+        let reshape = |n: &Term| Some((class.id, n.clone(), reshape(egraph, n)?));
+        reshapes.extend(class.nodes.iter().filter_map(reshape));
     }
     slices.sort_by_key(|s| s.class);
     reshapes.sort_by_key(|r| r.0);
     let mut new = 0;
-    for (class, (outer, y)) in reshapes {
-        let inner: Vec<(Opaque, Id)> =
-            egraph[y].nodes.iter().filter_map(|n| reshape(egraph, n)).collect();
-        for (inner, x) in inner {
+    for (class, term, (outer, y)) in reshapes {
+        let inner: Vec<(Term, (Opaque, Id))> =
+            egraph[y].nodes.iter().filter_map(|n| Some((n.clone(), reshape(egraph, n)?))).collect();
+        for (inside, (inner, x)) in inner {
             let size = |&a: &Axis| egraph.analysis.sizes[a as usize];
             let same = inner.args[0].iter().map(size).eq(outer.out.iter().map(size));
             if same {
+                log::begin(egraph);
+                log::open(egraph, class, &term);
+                log::open(egraph, y, &inside);
                 let same = renamed(egraph, x, &inner.args[0], &outer.out);
-                new += usize::from(unite(egraph, class, same));
+                new += usize::from(unite(egraph, class, same, Pass::Slices));
             }
         }
     }
     for slice in slices {
         let parts: Vec<Term> = egraph[slice.x].nodes.clone();
         for part in parts {
+            log::begin(egraph);
+            log::open(egraph, slice.class, &slice.term);
+            log::open(egraph, slice.x, &part);
             let same = match part.head {
                 _ if is_elementwise(&part.head) => {
                     match part.args.iter().any(|&a| is_padded(egraph, a, DEPTH)) {
@@ -91,7 +99,7 @@ pub(crate) fn cut(egraph: &mut Egraph, numbers: &mut Numbers) -> usize {
                     let wanted = AxisSet::new(slice.opaque.args[0].iter().copied());
                     let branch = expand_to(egraph, branch, &wanted);
                     let number = numbers.of(egraph, slice.opaque.clone());
-                    egraph.add(Term::new(Head::Opaque(number), &[branch]))
+                    add(egraph, Head::Opaque(number), &[branch])
                 }),
                 Head::Opaque(number) => {
                     padded(egraph, &slice, number, part.args.first().copied(), numbers)
@@ -99,7 +107,7 @@ pub(crate) fn cut(egraph: &mut Egraph, numbers: &mut Numbers) -> usize {
                 _ => None,
             };
             let Some(same) = same else { continue };
-            new += usize::from(unite(egraph, slice.class, same));
+            new += usize::from(unite(egraph, slice.class, same, Pass::Slices));
         }
     }
     new
@@ -151,21 +159,23 @@ fn padded(
     let op = Op::Move(MoveOp::Slice { start: from, step, size: slice.size.clone() });
     let opaque = Opaque { op, args: pad.args.clone(), out: out.clone(), dtype: pad.dtype };
     let number = numbers.of(egraph, opaque);
-    Some(egraph.add(Term::new(Head::Opaque(number), &[x?])))
+    Some(add(egraph, Head::Opaque(number), &[x?]))
 }
 
 /// The branch that a choice by position takes at every position of a slice.
 fn chosen(egraph: &Egraph, slice: &Slice, choice: &Term) -> Option<Id> {
     let compares = egraph[choice.args[0]].nodes.iter().filter_map(|n| match n.head {
-        Head::Compare(op) => Some((op, n.args[0], n.args[1])),
+        Head::Compare(op) => Some((n, op, n.args[0], n.args[1])),
         _ => None,
     });
-    for (op, position, bound) in compares {
+    for (compare, op, position, bound) in compares {
         let lines = egraph[position].nodes.iter().filter(|n| n.head == Head::Iota);
         for line in lines {
             let Data::Axes(axes) = &egraph[line.args[1]].data else { continue };
             let axis = slice.opaque.args[0].iter().position(|&a| axes.has(a));
             let (Some(axis), Some(bound)) = (axis, integer(egraph, bound)) else { continue };
+            log::open(egraph, choice.args[0], compare);
+            log::open(egraph, position, line);
             let first = slice.start[axis] as f64;
             let last = first + slice.size[axis] as f64 - 1.0;
             let (always, never) = match op {

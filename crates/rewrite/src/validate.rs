@@ -144,7 +144,7 @@ fn may_jump<'a>(function: &'a Function, calm: &mut HashSet<&'a Function>) -> boo
 }
 
 /// Multiply-adds and elements of a graph and all that it applies.
-fn work(graph: &Graph) -> usize {
+pub(crate) fn work(graph: &Graph) -> usize {
     Works::default().of(graph)
 }
 
@@ -197,10 +197,15 @@ impl<'a> Works<'a> {
     }
 }
 
-/// Arrays for every input and state. The first sample has numbers of both signs, the second only positive ones.
-fn draw(graph: &Graph, sample: usize, classes: usize) -> (Vec<Tensor>, Vec<Tensor>) {
+/// Arrays for every input and state. The first sample has numbers of both signs, the second only positive ones, the
+/// third only negative ones.
+pub(crate) fn draw(graph: &Graph, sample: usize, classes: usize) -> (Vec<Tensor>, Vec<Tensor>) {
     let mut draws = Draws::new(sample as u64 + 1);
-    let low: f64 = if sample == 0 { -2.0 } else { 0.1 };
+    let (low, high): (f64, f64) = match sample {
+        0 => (-2.0, 2.0),
+        1 => (0.1, 2.0),
+        _ => (-2.0, -0.1),
+    };
     let mut tensor = |ty: &TensorType, range: Option<(f64, f64)>| {
         let n = ty.shape.elements();
         let range = range.filter(|(a, b)| a <= b);
@@ -214,9 +219,9 @@ fn draw(graph: &Graph, sample: usize, classes: usize) -> (Vec<Tensor>, Vec<Tenso
             }
         };
         let (from, to) = match range {
-            None => (low, 2.0),
+            None => (low, high),
             Some((a, b)) => {
-                let (from, to) = (low.clamp(a, b), 2f64.clamp(a, b));
+                let (from, to) = (low.clamp(a, b), high.clamp(a, b));
                 if from < to { (from, to) } else { (a.max(-1e3), b.min(1e3)) }
             }
         };

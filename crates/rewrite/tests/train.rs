@@ -5,7 +5,7 @@ use eggrad_ir::{
     At, BinaryOp, Builder, DType, DotAxes, Graph, NodeId, Op, SoftmaxOp, StateKind, TensorType,
     UnaryOp,
 };
-use eggrad_rewrite::{Report, RewriteConfig, Stop, TableCost, optimize};
+use eggrad_rewrite::{Report, RewriteConfig, RuleSet, Stop, TableCost, explain, optimize, replay};
 use std::time::Instant;
 
 const BATCH: usize = 64;
@@ -121,6 +121,29 @@ fn a_train_step_is_stable_and_keeps_its_residual() {
     let again = optimize(&result, &TableCost, &RewriteConfig::default()).unwrap().0;
     assert_eq!(again.to_string(), result.to_string(), "optimising again changes nothing");
     assert_eq!(report.danger_after, 0, "{report}");
+}
+
+#[test]
+fn a_train_step_is_explained() {
+    let config = RewriteConfig::default();
+    for layers in [2, 8] {
+        let resolved = resolve(train_step(layers), &mut |g: Graph| Ok::<Graph, AutodiffError>(g));
+        let resolved = resolved.unwrap();
+        let start = Instant::now();
+        let plain = optimize(&resolved, &TableCost, &config).unwrap().0;
+        println!("{:?}", start.elapsed());
+        let start = Instant::now();
+        let (result, _, explanation) = explain(&resolved, &TableCost, &config).unwrap();
+        println!(
+            "{layers} layers: {} steps, {:?}\n{explanation}",
+            explanation.steps.len(),
+            start.elapsed()
+        );
+        assert_eq!(plain.to_string(), result.to_string());
+        let start = Instant::now();
+        assert_eq!(replay(&resolved, &result, &explanation, &RuleSet::standard()), Ok(()));
+        println!("replay {:?}", start.elapsed());
+    }
 }
 
 #[test]
