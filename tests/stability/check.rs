@@ -46,8 +46,7 @@ pub(crate) fn check(case: &Case) -> Result<(), String> {
 pub(crate) fn explained(case: &Case) -> Result<(), String> {
     for run in &case.runs {
         let graph = write(case, run)?;
-        let explained =
-            eggrad::explain(&graph, &Options::default()).map_err(|e| e.to_string())?;
+        let explained = eggrad::explain(&graph, &Options::default()).map_err(|e| e.to_string())?;
         let plain = eggrad::lower(&graph, &Options::default()).map_err(|e| e.to_string())?;
         if explained.graph.to_string() != plain.to_string() {
             return Err("another graph when it is explained".into());

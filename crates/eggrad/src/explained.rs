@@ -69,8 +69,12 @@ pub fn explain(written: &Graph, options: &Options) -> Result<Explained, Error> {
     let mut stages = Stages::new(options.dump.as_deref());
     let (mut rounds, mut notes) = (vec![], vec![]);
     let config = rewrite_config(options);
-    let graph = graphs(written, options, &mut stages, &mut |stage, before| {
-        match eggrad_rewrite::explain(&before, &MachineCost, &config) {
+    let graph =
+        graphs(written, options, &mut stages, &mut |stage, before| match eggrad_rewrite::explain(
+            &before,
+            &MachineCost,
+            &config,
+        ) {
             Ok((after, report, explanation)) => {
                 rounds.push(Round { stage, before, after: after.clone(), explanation });
                 Ok((after, Ok(report)))
@@ -80,8 +84,7 @@ pub fn explain(written: &Graph, options: &Options) -> Result<Explained, Error> {
                 notes.push(note.clone());
                 Ok((before, Err(note)))
             }
-        }
-    })?;
+        })?;
     Ok(Explained { rounds, graph, notes })
 }
 
