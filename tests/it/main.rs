@@ -4,6 +4,7 @@ mod backprop;
 mod constants;
 mod deep;
 mod errors;
+mod explained;
 mod frozen;
 mod language;
 mod loss;

@@ -18,18 +18,17 @@ use crate::facts::{Data, Egraph};
 use crate::language::{Head, Term};
 use crate::moves::is_move;
 use crate::proof::log::{self, Pass, Reason};
+use crate::proof::readings::Readings;
 use crate::rational::Rational;
 use egg::Id;
 use eggrad_ir::{BinaryOp, DType, ReduceOp, UnaryOp};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 /// Factors a product may have, with multiplicity, and terms a sum; what is larger is an atom.
 const MOST_FACTORS: u32 = 12;
 const MOST_TERMS: usize = 8;
 /// Forms under which a class is compared with others.
 const MOST_FORMS: usize = 3;
-/// Levels of terms that an explanation of a form shows.
-const MOST_LEVELS: usize = 16;
 /// Sweeps over the classes in one pass.
 const SWEEPS: usize = 8;
 
@@ -228,15 +227,6 @@ fn spreads(egraph: &Egraph, id: Id) -> Vec<(Id, Term)> {
     }
 }
 
-/// How a class was read: by a term, whose operands were read before; kept for explanations only.
-struct Reading {
-    class: Id,
-    term: Option<Term>,
-    operands: Vec<usize>,
-    /// What is only spread, and was read without that.
-    spread: Vec<(Id, Term)>,
-}
-
 /// A form, its weight, and the reading it comes from.
 type Weighed = (Form, u32, usize);
 
@@ -248,8 +238,7 @@ pub(crate) struct Forms {
     best: HashMap<Id, Weighed>,
     /// Other forms of classes, for comparison.
     others: Vec<(Id, Form, usize)>,
-    /// Readings by number; none unless a log is kept.
-    readings: Vec<Reading>,
+    readings: Readings,
     /// Classes in whose forms equal atoms or terms met, which are therefore shorter than their terms.
     shorter: Vec<Id>,
 }
@@ -260,7 +249,8 @@ impl Forms {
         let float = |id: &Id| matches!(&egraph[*id].data, Data::Tensor(f) if f.dtype.is_float());
         let mut classes: Vec<Id> = egraph.classes().map(|c| c.id).filter(float).collect();
         classes.sort_unstable();
-        let (best, others, readings, shorter) = (HashMap::new(), vec![], vec![], vec![]);
+        let (best, others, shorter) = (HashMap::new(), vec![], vec![]);
+        let readings = Readings::default();
         let mut forms = Forms { classes, best, others, readings, shorter };
         for _ in 0..SWEEPS {
             if !forms.sweep(egraph) {
@@ -295,37 +285,13 @@ impl Forms {
         let known = |a: &Id| self.best.get(&egraph.find(*a)).map(|b| b.2);
         let operands = args.iter().filter_map(known).collect();
         let spread = args.iter().chain([&class]).flat_map(|&id| spreads(egraph, id)).collect();
-        self.readings.push(Reading { class, term: term.cloned(), operands, spread });
-        self.readings.len() - 1
-    }
-
-    /// Tells the log by which terms a class was read, for the left or the right side of a step.
-    fn tell(&self, egraph: &Egraph, reading: usize, tell: fn(&Egraph, Id, &Term)) {
-        if !log::is_kept(egraph) {
-            return;
-        }
-        let (mut level, mut met) = (vec![reading], HashSet::new());
-        for _ in 0..MOST_LEVELS {
-            let mut next = vec![];
-            for number in level {
-                let reading = &self.readings[number];
-                if !met.insert(number) {
-                    continue;
-                }
-                reading.spread.iter().for_each(|(id, term)| log::read(egraph, *id, term));
-                if let Some(term) = &reading.term {
-                    tell(egraph, reading.class, term);
-                    next.extend(&reading.operands);
-                }
-            }
-            level = next;
-        }
+        self.readings.note(class, term, operands, spread)
     }
 
     /// Tells the log by which terms the lightest form of a class was read: they are the left side of a step.
     pub(crate) fn open(&self, egraph: &Egraph, id: Id) {
         if let Some(&(_, _, reading)) = self.best.get(&id) {
-            self.tell(egraph, reading, log::open);
+            self.readings.tell(egraph, reading, log::open);
         }
     }
 
@@ -483,7 +449,7 @@ pub(crate) fn unite(egraph: &mut Egraph, forms: &Forms, written: &mut Written) -
             None => {
                 let first = *known.entry((form, dtype, axes.clone())).or_insert((id, reading));
                 if egraph.find(first.0) != egraph.find(id) {
-                    forms.tell(egraph, first.1, log::open_right);
+                    forms.readings.tell(egraph, first.1, log::open_right);
                 }
                 first.0
             }
@@ -493,7 +459,7 @@ pub(crate) fn unite(egraph: &mut Egraph, forms: &Forms, written: &mut Written) -
             a.dtype == b.dtype && a.axes == b.axes
         };
         if alike && egraph.find(id) != egraph.find(same) {
-            forms.tell(egraph, reading, log::open);
+            forms.readings.tell(egraph, reading, log::open);
             log::union(egraph, id, same, Reason::Pass(Pass::NormalForm));
             united += 1;
         }

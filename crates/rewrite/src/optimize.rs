@@ -285,6 +285,7 @@ mod tests {
     use super::*;
     use crate::cost::TableCost;
     use crate::extract::{Classes, Price};
+    use crate::facts::Data;
     use crate::raise::raise;
     use eggrad_ir::{At, Builder, DType, Function, Op, Scan, TensorType};
     use eggrad_testkit::{Config, random_graph};
@@ -332,6 +333,20 @@ mod tests {
         let wrong = optimize(&graph, &TableCost, &config);
         let Err(RewriteError::Unsound { output, .. }) = wrong else { panic!("{wrong:?}") };
         assert_eq!(output, "step.y");
+    }
+
+    #[test]
+    fn nothing_is_kept_unless_an_explanation_is_asked_for() {
+        let graph: Graph = "graph 2\nin x: f32[4]\nout y = log(exp(x)) * 2 * 3".parse().unwrap();
+        let kept = |raising: Raising| {
+            let mut raised = raise_as(&graph, &[], &Arc::default(), raising);
+            saturate(&mut raised.egraph, &RULES, Semantics::Real, &Limits::default(), 10);
+            let origin = |data: &Data| matches!(data, Data::Tensor(f) if f.origin != 0);
+            let known = raised.egraph.classes().any(|c| origin(&c.data));
+            (raised.egraph.analysis.proof.map(|log| log.steps.is_empty()), known)
+        };
+        assert_eq!(kept(Raising::Plain), (None, false));
+        assert_eq!(kept(Raising::Logged), (Some(false), true));
     }
 
     /// The best price over all choices without cycles; `None` when there are too many.

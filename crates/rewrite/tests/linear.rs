@@ -6,9 +6,6 @@ use eggrad_rewrite::{Report, RewriteConfig, TableCost, optimize};
 fn optimized(text: &str) -> (Graph, Report) {
     let graph: Graph =
         format!("graph 2\n{text}\n").parse().unwrap_or_else(|e| panic!("{text}\n{e}"));
-    let (result, _, explanation) =
-        eggrad_rewrite::explain(&graph, &TableCost, &RewriteConfig::default()).unwrap();
-    println!("{result}{explanation}");
     optimize(&graph, &TableCost, &RewriteConfig::default()).unwrap()
 }
 

@@ -1,33 +1,20 @@
-//! Collects from the log the steps that the outputs need.
-//!
-//! The log is followed in a [`Closure`]. Each step links the very terms that it read to those that it makes of them,
-//! and depends on the pairs of terms that had to be equal for it; the edges on the way between an output as written
-//! and as chosen are its steps, with those that they depend on.
+//! Follows the log in a [`Closure`]: each step links the very terms that it read to those that it makes of them, and
+//! depends on the pairs of terms that had to be equal for it.
 
 use crate::language::Term;
 use crate::lower::Hint;
-use crate::proof::closure::{Closure, Edge, Link};
-use crate::proof::explanation::{
-    Chosen as ChosenForms, Explanation, OutputExplanation, Step, WIDTH,
-};
-use crate::proof::log::{self, Form, Log, Origin, Pass, Piece};
-use crate::proof::replay::Input;
-use crate::proof::terms::{TermId, Terms};
+use crate::proof::closure::{Closure, Link};
+use crate::proof::explanation::OutputExplanation;
+use crate::proof::log::{self, Form, Log, Pass, Piece};
 use crate::raise::Raised;
 use egg::Id;
 use eggrad_ir::{At, Graph};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::HashMap;
 
 /// The user's lines that a step names at most.
 const MOST_LINES: usize = 4;
-/// How often ways are looked for.
-const LOOKS: usize = 3;
-
-/// Steps up to which each is tried to be left out.
-const MOST_TRIED: usize = 64;
-
 /// Pairs of terms that must be equal.
-type Pairs = Vec<(usize, usize)>;
+pub(super) type Pairs = Vec<(usize, usize)>;
 
 /// A chosen term.
 pub(crate) struct ChosenTerm {
@@ -52,41 +39,35 @@ pub(crate) struct Goal<'a> {
 
 /// One step of the log, in terms of the closure.
 #[derive(Default)]
-struct Resolved {
+pub(super) struct Resolved {
     /// What was read in place of each class.
-    bound: HashMap<Id, usize>,
-    pairs: Pairs,
+    pub(super) bound: HashMap<Id, usize>,
+    pub(super) pairs: Pairs,
     /// Edges that were there.
-    limit: usize,
+    pub(super) limit: usize,
     /// Terms that were read, and what the form that was read makes of each with the others.
-    read: Pairs,
+    pub(super) read: Pairs,
     /// What is shown as the left side, the left side, and the right side.
-    sides: [usize; 3],
-    lines: Vec<At>,
-}
-
-/// What a step depends on besides.
-struct More {
-    pairs: Pairs,
-    steps: Vec<usize>,
+    pub(super) sides: [usize; 3],
+    pub(super) lines: Vec<At>,
 }
 
 /// The log in terms, and the terms it made equal.
 pub(crate) struct Chain<'a> {
-    goal: Goal<'a>,
-    log: &'a Log,
-    closure: Closure,
+    pub(super) goal: Goal<'a>,
+    pub(super) log: &'a Log,
+    pub(super) closure: Closure,
     /// For each term that the e-graph was given, the one that stands for it here.
     own: Vec<usize>,
     /// For each term the step that first made it, if any, and the user's lines.
-    origins: Vec<(Option<usize>, Vec<At>)>,
-    steps: Vec<Resolved>,
+    pub(super) origins: Vec<(Option<usize>, Vec<At>)>,
+    pub(super) steps: Vec<Resolved>,
     /// The roots as written.
-    roots: Vec<usize>,
+    pub(super) roots: Vec<usize>,
     /// For each choice, its term, of the terms of other choices.
-    chosen: Vec<usize>,
+    pub(super) chosen: Vec<usize>,
     /// The place of each chosen class.
-    places: HashMap<Id, usize>,
+    pub(super) places: HashMap<Id, usize>,
 }
 
 impl<'a> Chain<'a> {
@@ -140,7 +121,7 @@ impl<'a> Chain<'a> {
     }
 
     /// The term that stands for a class in a step.
-    fn stands_for(&self, class: Id, into: &Resolved) -> usize {
+    pub(super) fn stands_for(&self, class: Id, into: &Resolved) -> usize {
         into.bound.get(&class).copied().unwrap_or_else(|| self.own[usize::from(class)])
     }
 
@@ -312,7 +293,7 @@ impl<'a> Chain<'a> {
     }
 
     /// `class` must hold `term`, whose operands are bound to what stands there.
-    fn hold(&self, class: Id, term: &Term, into: &mut Resolved) {
+    pub(super) fn hold(&self, class: Id, term: &Term, into: &mut Resolved) {
         let here = self.stands_for(class, into);
         let args = term.args.iter().map(|&a| Id::from(self.stands_for(a, into))).collect();
         let key = self.closure.canonical(&Term { head: term.head.clone(), args });
@@ -381,236 +362,5 @@ impl<'a> Chain<'a> {
             }
             self.chosen.push(own);
         }
-    }
-
-    /// Steps of each root, ascending. `more` is what a step depends on besides.
-    fn collect(&self, more: &HashMap<usize, More>) -> Vec<Vec<usize>> {
-        // What one output uses costs the others next to nothing; a second look profits from the first.
-        let mut used = HashSet::new();
-        let mut lists = vec![];
-        for _ in 0..LOOKS {
-            lists.clear();
-            let mut now = HashSet::new();
-            for (&written, chosen) in self.roots.iter().zip(&self.goal.roots) {
-                let mut pairs: Pairs = vec![];
-                if let Some(root) = chosen {
-                    pairs.push((written, self.chosen[self.places[root]]));
-                }
-                lists.push(self.steps_between(pairs, more, &mut used, &mut now));
-            }
-            used = now;
-        }
-        lists
-    }
-
-    /// The steps that make all pairs equal. Edges that were `used` are preferred; those that are used `now` become so.
-    fn steps_between(
-        &self,
-        pairs: Pairs,
-        more: &HashMap<usize, More>,
-        used: &mut HashSet<usize>,
-        now: &mut HashSet<usize>,
-    ) -> Vec<usize> {
-        let mut steps: HashSet<usize> = HashSet::new();
-        let mut new: Vec<usize> = vec![];
-        // Pairs, and the edges that were there when they had to be equal.
-        let mut waiting: Vec<(usize, usize, usize)> =
-            pairs.into_iter().map(|(a, b)| (a, b, self.closure.now())).collect();
-        let mut met: HashMap<(usize, usize), usize> = HashMap::new();
-        loop {
-            if let Some(number) = new.pop() {
-                if steps.insert(number) {
-                    let limit = self.steps[number].limit;
-                    let mut pairs = self.steps[number].pairs.clone();
-                    if let Some(more) = more.get(&number) {
-                        pairs.extend(&more.pairs);
-                        new.extend(&more.steps);
-                    }
-                    waiting.extend(pairs.into_iter().map(|(a, b)| (a, b, limit)));
-                }
-                continue;
-            }
-            let Some((a, b, limit)) = waiting.pop() else { break };
-            let pair = (a.min(b), a.max(b));
-            if a == b || met.get(&pair).is_some_and(|&known| known <= limit) {
-                continue;
-            }
-            met.insert(pair, limit);
-            let Some(path) = self.closure.path(a, b, limit, used) else {
-                panic!("internal error: terms that are equal have no reason for it")
-            };
-            for number in path {
-                let Edge { a, b, link, .. } = self.closure.edge(number);
-                used.insert(number);
-                now.insert(number);
-                match link {
-                    Link::Congruence => {
-                        let args = self.closure.term(a).args.iter().zip(&self.closure.term(b).args);
-                        let pair = |(&x, &y): (&Id, &Id)| (usize::from(x), usize::from(y), number);
-                        waiting.extend(args.map(pair));
-                    }
-                    Link::Step(number) => new.push(number),
-                }
-            }
-        }
-        let mut steps: Vec<usize> = steps.into_iter().collect();
-        steps.sort_unstable();
-        steps
-    }
-
-    /// What the facts of a step's variables came from, and the steps that first made what it reads.
-    fn support(&self, number: usize) -> More {
-        let bound = self.steps[number].bound.clone();
-        let mut found = Resolved { bound, ..Resolved::default() };
-        let mut met = HashSet::new();
-        let mut waiting: Vec<(Id, u32)> = self.log.steps[number].facts.clone();
-        while let Some((class, origin)) = waiting.pop() {
-            if !met.insert((class, origin)) {
-                continue;
-            }
-            match &self.log.origins[origin as usize] {
-                Origin::Unknown => {}
-                Origin::Both(a, b) => waiting.extend([(class, *a), (class, *b)]),
-                Origin::Term(term, args) => {
-                    self.hold(class, term, &mut found);
-                    let nodes = self.goal.raised.egraph.nodes();
-                    let tensor = |&a: &Id| !nodes[usize::from(a)].head.is_attribute();
-                    let operands = term.args.iter().copied().filter(tensor);
-                    waiting.extend(operands.zip(args.iter().copied()));
-                }
-            }
-        }
-        let read = &self.steps[number].read;
-        let makers = read.iter().filter_map(|&(term, _)| self.origins[term].0);
-        let steps = makers.filter(|&s| s < number).collect();
-        found.pairs.extend(read);
-        More { pairs: found.pairs, steps }
-    }
-
-    /// The explanation of `input`, under `name`.
-    pub(crate) fn explain(&self, name: &str, input: Input<'_>) -> Explanation {
-        let mut more: HashMap<usize, More> = HashMap::new();
-        loop {
-            let lists = self.collect(&more);
-            let all: BTreeSet<usize> = lists.iter().flatten().copied().collect();
-            let all: Vec<usize> = all.into_iter().collect();
-            let explanation = self.write(name, &all, &lists);
-            let missed = input.misses(&explanation).into_iter().map(|i| all[i]);
-            let new: Vec<usize> = missed.filter(|s| !more.contains_key(s)).collect();
-            if new.is_empty() {
-                let needed = needed(&explanation, input);
-                if needed.len() == all.len() {
-                    return explanation;
-                }
-                let all: Vec<usize> = needed.into_iter().map(|i| all[i]).collect();
-                let kept =
-                    |list: Vec<usize>| list.into_iter().filter(|s| all.contains(s)).collect();
-                let lists: Vec<Vec<usize>> = lists.into_iter().map(kept).collect();
-                return self.write(name, &all, &lists);
-            }
-            for step in new {
-                more.insert(step, self.support(step));
-            }
-        }
-    }
-
-    fn write(&self, name: &str, all: &[usize], lists: &[Vec<usize>]) -> Explanation {
-        let opaque = &self.goal.raised.egraph.analysis.opaque;
-        let mut table = Table {
-            closure: &self.closure,
-            known: HashMap::new(),
-            written: Terms::new(self.goal.graph, opaque),
-        };
-        let numbers: HashMap<usize, usize> = all.iter().enumerate().map(|(i, &s)| (s, i)).collect();
-        let steps: Vec<Step> = all.iter().map(|&s| self.show(s, &mut table)).collect();
-        let mut outputs = self.goal.outputs.clone();
-        for (output, list) in outputs.iter_mut().zip(lists) {
-            output.steps = list.iter().map(|s| numbers[s]).collect();
-            let mut rules: BTreeMap<String, usize> = BTreeMap::new();
-            for &step in &output.steps {
-                *rules.entry(steps[step].rule.clone()).or_default() += 1;
-            }
-            output.rules = rules;
-        }
-        let choices = self.goal.choices.iter().zip(&self.chosen);
-        let forms = choices.map(|(choice, &term)| (table.term(term), choice.hint.clone()));
-        let forms: Vec<(TermId, Hint)> = forms.collect();
-        let root = |root: &Option<Id>| root.map(|r| forms[self.places[&r]].0);
-        let roots = self.goal.roots.iter().map(root).collect();
-        let chosen = Some(ChosenForms { forms, roots });
-        let (name, functions) = (name.to_string(), vec![]);
-        Explanation { name, outputs, steps, functions, terms: table.written, chosen }
-    }
-
-    /// A step as data.
-    fn show(&self, number: usize, table: &mut Table<'_>) -> Step {
-        let (logged, resolved) = (&self.log.steps[number], &self.steps[number]);
-        let [shown, left, right] = resolved.sides.map(|term| table.term(term));
-        let binding = |(var, id): &(egg::Var, Id)| {
-            (var.to_string(), table.term(self.stands_for(*id, resolved)))
-        };
-        let bindings = logged.bindings.iter().map(binding).collect();
-        let text = |term: TermId| table.written.text(term, WIDTH);
-        let before = match shown == left {
-            true => text(left),
-            false => format!("{} for {}", text(left), text(shown)),
-        };
-        Step {
-            rule: logged.name.clone(),
-            class: logged.class,
-            bindings,
-            left,
-            right,
-            at: resolved.lines.clone(),
-            before,
-            after: text(right),
-        }
-    }
-}
-
-/// Places of steps none of which can be left out, where there are not too many to try that.
-fn needed(explanation: &Explanation, input: Input<'_>) -> Vec<usize> {
-    let mut places: Vec<usize> = (0..explanation.steps.len()).collect();
-    if places.len() > MOST_TRIED {
-        return places;
-    }
-    // Later steps depend on earlier ones.
-    for step in (0..explanation.steps.len()).rev() {
-        let others: Vec<usize> = places.iter().copied().filter(|&p| p != step).collect();
-        if input.suffice(explanation, &others) {
-            places = others;
-        }
-    }
-    places
-}
-
-/// Writes terms down as terms of an explanation.
-struct Table<'a> {
-    closure: &'a Closure,
-    known: HashMap<usize, TermId>,
-    written: Terms,
-}
-
-impl Table<'_> {
-    fn term(&mut self, term: usize) -> TermId {
-        let mut stack = vec![term];
-        while let Some(&here) = stack.last() {
-            if self.known.contains_key(&here) {
-                stack.pop();
-                continue;
-            }
-            let Term { head, args } = self.closure.term(here);
-            let open = args.iter().map(|&a| usize::from(a)).filter(|a| !self.known.contains_key(a));
-            let open: Vec<usize> = open.collect();
-            if !open.is_empty() {
-                stack.extend(open);
-                continue;
-            }
-            let args = args.iter().map(|&a| self.known[&usize::from(a)]).collect();
-            let id = self.written.add(head.clone(), args);
-            self.known.insert(here, id);
-            stack.pop();
-        }
-        self.known[&term]
     }
 }

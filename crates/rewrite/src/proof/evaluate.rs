@@ -111,3 +111,24 @@ pub(crate) fn difference(a: &[Vec<f64>], b: &[Vec<f64>]) -> Option<(f64, f64)> {
     }
     pairs().filter(finite).find(far)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_finite_on_both_sides_is_compared() {
+        let nan = f64::NAN;
+        let check = |a: &[f64], b: &[f64], same: bool| {
+            let found = difference(&[a.to_vec()], &[b.to_vec()]);
+            assert_eq!(found.is_none(), same, "{a:?} {b:?}: {found:?}");
+        };
+        check(&[1.0, 2.0], &[1.0, 2.0 + 1e-9], true);
+        check(&[1.0, 2.0], &[1.0, 2.001], false);
+        check(&[1.0, nan], &[1.0, 7.0], true);
+        check(&[2.0, nan], &[1.0, 7.0], false);
+        // Nothing can be compared, but one side says more than the other.
+        check(&[nan, nan], &[1.0, 7.0], false);
+        check(&[nan, f64::INFINITY], &[f64::INFINITY, nan], true);
+    }
+}

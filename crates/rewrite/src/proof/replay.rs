@@ -244,14 +244,15 @@ impl<'a> Checker<'a> {
             Some(_) => return Err("has another class".into()),
             None => return Err("is no rule".into()),
         };
-        let mut found = false;
+        let mut why = "does not find its left side";
         for side in &rule.patterns {
             let Some((class, subst)) = self.matched(side, &step.bindings) else { continue };
             // With its operands the other way round it may be found elsewhere too.
             if rule.equal.is_none() && self.find(step.left) != Some(class) {
+                why = "finds its left side elsewhere";
                 continue;
             }
-            found = true;
+            why = "has a condition that does not hold";
             if !rule.holds(&self.raised.egraph, class, &side.numbers, &subst) {
                 continue;
             }
@@ -268,10 +269,7 @@ impl<'a> Checker<'a> {
                 false => Err("gives something else".into()),
             };
         }
-        Err(match found {
-            true => "has a condition that does not hold".to_string(),
-            false => "does not find its left side".to_string(),
-        })
+        Err(why.to_string())
     }
 
     /// The class in which a left side is found for these variables, and these.
@@ -369,17 +367,15 @@ impl<'a> Checker<'a> {
         let mut roots = vec![];
         for (node, form) in graph.roots().zip(&chosen.roots) {
             let written = self.raised.egraph.find(self.raised.classes[node.index()]);
-            let form = match form {
-                Some(form) => Some(self.find(*form).ok_or("a form is missing")?),
+            let chosen = match form {
+                Some(form) => self.find(*form).filter(|&form| form == written),
                 None => None,
             };
-            if form.is_some_and(|form| form != written) {
-                return Err(format!(
-                    "nothing makes `{}` equal to its chosen form",
-                    graph.expression(node)
-                ));
+            if form.is_some() && chosen.is_none() {
+                let text = graph.expression(node);
+                return Err(format!("nothing makes `{text}` what was chosen for it"));
             }
-            roots.push(form);
+            roots.push(chosen);
         }
         Ok(roots)
     }

@@ -115,3 +115,85 @@ fn compute(head: &Head, args: &[u64]) -> Option<u64> {
         _ => panic!("internal error: {head:?} is no arithmetic"),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::Context;
+    use crate::language::{Opaque, Term};
+    use crate::rational::Rational;
+    use eggrad_ir::{DType, Literal, Op};
+
+    /// Terms over the inputs `x` and `y` and an infinity, all of them leaves of an e-graph.
+    struct Leaves {
+        terms: Terms,
+        egraph: Egraph,
+        classes: HashMap<TermId, Id>,
+    }
+
+    impl Leaves {
+        fn new() -> (Leaves, [TermId; 3]) {
+            let infinity = Op::Const(DType::F32, Literal::Float(f64::INFINITY.to_bits()));
+            let ops = [Op::Input(0), Op::Input(1), infinity];
+            let opaque = ops.map(|op| Opaque { op, args: vec![], out: vec![], dtype: DType::F32 });
+            let context = Context { opaque: opaque.to_vec(), ..Context::default() };
+            let (mut egraph, mut terms) = (Egraph::new(context), Terms::default());
+            let mut classes = HashMap::new();
+            let leaves = [0, 1, 2].map(|i| {
+                let term = terms.add(Head::Opaque(i), vec![]);
+                classes.insert(term, egraph.add(Term::leaf(Head::Opaque(i))));
+                term
+            });
+            (Leaves { terms, egraph, classes }, leaves)
+        }
+
+        fn op(&mut self, op: BinaryOp, a: TermId, b: TermId) -> TermId {
+            self.terms.add(Head::Binary(op), vec![a, b])
+        }
+
+        fn equal(&self, a: TermId, b: TermId) -> Option<bool> {
+            let class = |term: TermId| self.classes.get(&term).copied();
+            Residues::new(&self.terms, &self.egraph, &class).equal(a, b)
+        }
+    }
+
+    #[test]
+    fn forms_are_equal_or_not() {
+        let (mut l, [x, y, _]) = Leaves::new();
+        let sum = l.op(BinaryOp::Add, x, y);
+        let difference = l.op(BinaryOp::Sub, x, y);
+        let product = l.op(BinaryOp::Mul, sum, difference);
+        let squares = [x, y].map(|x| l.terms.add(Head::Unary(UnaryOp::Square), vec![x]));
+        let other = l.op(BinaryOp::Sub, squares[0], squares[1]);
+        assert_eq!(l.equal(product, other), Some(true));
+        let quotient = l.op(BinaryOp::Div, other, sum);
+        assert_eq!(l.equal(quotient, difference), Some(true));
+        assert_eq!(l.equal(quotient, sum), Some(false));
+        let half = l.terms.add(Head::Const(DType::F32, Rational::new(1, 2).unwrap()), vec![]);
+        let (a, b) = (l.op(BinaryOp::Add, half, half), l.op(BinaryOp::Div, half, half));
+        assert_eq!(l.equal(a, b), Some(true));
+        assert_eq!(l.equal(a, half), Some(false));
+    }
+
+    #[test]
+    fn what_cannot_be_said_is_not() {
+        let (mut l, [x, y, infinity]) = Leaves::new();
+        assert_eq!(l.equal(x, y), None, "no arithmetic");
+        let nothing = l.op(BinaryOp::Sub, x, x);
+        let quotient = l.op(BinaryOp::Div, y, nothing);
+        assert_eq!(l.equal(quotient, y), None, "a divisor is 0");
+        let sum = l.op(BinaryOp::Add, x, infinity);
+        let back = l.op(BinaryOp::Sub, sum, infinity);
+        assert_eq!(l.equal(back, x), None, "infinities do not cancel");
+    }
+
+    #[test]
+    fn equal_classes_have_one_value() {
+        let (mut l, [x, y, _]) = Leaves::new();
+        let (a, b) = (l.op(BinaryOp::Add, x, x), l.op(BinaryOp::Add, y, x));
+        assert_eq!(l.equal(a, b), Some(false));
+        let class = l.classes[&x];
+        l.classes.insert(y, class);
+        assert_eq!(l.equal(a, b), Some(true));
+    }
+}
