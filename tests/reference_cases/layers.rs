@@ -44,6 +44,7 @@ pub(crate) fn apply<'g>(
         "layernorm" => {
             let x = args.get(&["x"])?;
             let (gamma, beta) = (args.get(&["gamma"])?, args.get(&["beta"])?);
+            last_axis(fields)?;
             Ok((x.layer_norm(gamma, beta, fields.number("epsilon")?), size(x, -1)))
         }
         "rnn" | "simple_rnn" => {
@@ -117,6 +118,15 @@ fn axes(fields: &Fields<'_>) -> Result<Option<AxisList>, String> {
             Ok(Some(AxisList::Some(list.iter().map(one).collect::<Result<_, _>>()?)))
         }
         value => Ok(Some(AxisList::Some(vec![one(value)?]))),
+    }
+}
+
+/// Refuses a field `axis` that names another than the last.
+fn last_axis(fields: &Fields<'_>) -> Result<(), String> {
+    match axes(fields)? {
+        None => Ok(()),
+        Some(AxisList::Some(list)) if list == [-1] => Ok(()),
+        Some(other) => Err(format!("`axis` is {other:?}, not the last")),
     }
 }
 
@@ -220,6 +230,7 @@ fn batch_norm<'g>(fields: &Fields<'_>, args: &Args<'g>) -> Applied<'g> {
     let x = args.get(&["x"])?;
     let (gamma, beta) = (args.get(&["gamma"])?, args.get(&["beta"])?);
     let epsilon = fields.number("epsilon")?;
+    last_axis(fields)?;
     let rows = x.ty().map_or(1, |ty| ty.shape.elements()) / size(x, -1).max(1);
     match fields.text("mode")? {
         "train" => Ok((x.batch_norm(gamma, beta, epsilon).y, rows)),

@@ -173,7 +173,7 @@ fn normed<'g>(probabilities: Tensor<'g>) -> Tensor<'g> {
     rows.clamp(EPSILON, 1.0 - EPSILON)
 }
 
-/// Whether both have one shape and at least one element is there to take the mean of; else an error is recorded.
+/// Whether both have one shape; else an error is recorded.
 #[track_caller]
 fn alike<'g>(op: &str, predictions: Tensor<'g>, targets: Tensor<'g>) -> bool {
     let at = At::here();
