@@ -46,11 +46,15 @@ fn call(call: &Call, known: &[(Call, Expr)]) -> Option<Expr> {
     Some(Expr::base(Base::Call(Call { operands, ..call.clone() })))
 }
 
-/// Whether a comparison of numbers holds; `None` for what is no such comparison.
+/// Whether a comparison of numbers, or of a formula with itself, holds; `None` for what is no such comparison.
 fn truth(condition: &Expr) -> Option<bool> {
     let call = condition.as_call()?;
     let [a, b] = call.operands.as_slice() else { return None };
-    let (a, b): (Number, Number) = (a.as_constant()?, b.as_constant()?);
+    let zero = Number::from_integer(0);
+    let (a, b) = match a == b {
+        true => (zero, zero),
+        false => (a.as_constant()?, b.as_constant()?),
+    };
     match call.name.as_str() {
         "<" => Some(a < b),
         ">" => Some(a > b),

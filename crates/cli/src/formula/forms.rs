@@ -10,6 +10,9 @@ const MOST_TERMS: usize = 40;
 /// The highest power of a sum that is expanded.
 const MOST_POWER: i64 = 8;
 
+/// Another way to write a formula; `None` where it is none or too long.
+type Way = dyn Fn(&Expr) -> Option<Expr>;
+
 /// How much there is to read: numbers, names, functions, and signs between terms.
 pub(crate) fn length(expr: &Expr) -> usize {
     if expr.terms.is_empty() {
@@ -56,7 +59,7 @@ fn number_length(value: Number) -> usize {
 /// length.
 pub(crate) fn forms(expr: &Expr) -> Vec<Expr> {
     let mut list = vec![expr.clone()];
-    let ways: [&dyn Fn(&Expr) -> Option<Expr>; 5] = [
+    let ways: [&Way; 5] = [
         &decided,
         &|e| everywhere(e, &expanded, false),
         &|e| everywhere(e, &together, false),
@@ -75,7 +78,7 @@ pub(crate) fn forms(expr: &Expr) -> Vec<Expr> {
 }
 
 /// `way` in every part of a formula, from the inside out: where it makes the part shorter, or `always`.
-fn everywhere(expr: &Expr, way: &dyn Fn(&Expr) -> Option<Expr>, always: bool) -> Option<Expr> {
+fn everywhere(expr: &Expr, way: &Way, always: bool) -> Option<Expr> {
     let part = |base: &Base| {
         Some(match base {
             Base::E | Base::Number(_) | Base::Name(..) => Expr::base(base.clone()),

@@ -4,7 +4,7 @@ use super::expr::Expr;
 use super::forms::{forms, length};
 use super::read::read;
 use super::write::Style;
-use eggrad::ir::{Graph, NodeId};
+use eggrad::ir::{Builder, Graph, expression_of};
 use eggrad::rewrite::{Cost, OpClass, RewriteConfig, Work, optimize};
 use eggrad::{Options, lower};
 
@@ -63,41 +63,72 @@ impl Written {
 pub fn written(graph: &Graph, output: usize) -> Result<Written, eggrad::Error> {
     let plain = Options { rewrite: false, ..Options::default() };
     let resolved = only(&lower(graph, &plain)?, output);
-    let mut best: Option<(usize, Expr)> = None;
-    let mut known: Vec<Expr> = vec![];
-    let mut consider = |graph: &Graph| {
-        let Some(value) = read(graph, root(graph)) else { return };
-        let found = forms(&value);
-        let is_new = !found.iter().any(|form| known.contains(form));
-        if is_new {
-            let shortest = found.iter().map(|f| (length(f), f)).min_by_key(|f| f.0);
-            if let Some((length, form)) = shortest
-                && best.as_ref().is_none_or(|b| length < b.0)
-            {
-                best = Some((length, form.clone()));
-            }
-        }
-        known.extend(found);
-    };
-    consider(&resolved);
+    let mut found = Found::default();
+    found.consider(&resolved);
     if resolved.nodes().len() <= MOST_NODES {
+        // What algebra alone makes of it is shorter, and holds no product with 0, from which a value gets many forms.
+        let short = match &found.best {
+            Some((_, expr)) if expr.as_constant().is_some() => None,
+            Some((_, expr)) => graph_of(expr, &resolved),
+            None => Some(resolved.clone()),
+        };
         let config = RewriteConfig::default();
-        if let Ok((short, _)) = optimize(&resolved, &Reader, &config) {
-            consider(&short);
+        if let Some(short) = short
+            && let Ok((shortest, _)) = optimize(&short, &Reader, &config)
+        {
+            found.consider(&shortest);
         }
         if let Ok(runs) = lower(&only(graph, output), &Options::default()) {
-            consider(&runs);
+            found.consider(&runs);
         }
     }
+    let best = found.best;
     Ok(match best {
         Some((_, expr)) => Written::Formula(expr),
         None => Written::Graph(resolved.to_string()),
     })
 }
 
+/// The shortest form so far, with its length, and all that were looked at.
+#[derive(Default)]
+struct Found {
+    best: Option<(usize, Expr)>,
+    known: Vec<Expr>,
+}
+
+impl Found {
+    /// Looks at the forms of the first output of `graph`, unless multiplying out makes a known one of them.
+    fn consider(&mut self, graph: &Graph) {
+        let Some(value) = read(graph, graph.outputs()[0].node) else { return };
+        let found = forms(&value);
+        if !found.iter().any(|form| self.known.contains(form)) {
+            let shortest = found.iter().map(|f| (length(f), f)).min_by_key(|f| f.0);
+            if let Some((length, form)) = shortest
+                && self.best.as_ref().is_none_or(|b| length < b.0)
+            {
+                self.best = Some((length, form.clone()));
+            }
+        }
+        self.known.extend(found);
+    }
+}
+
+/// A formula as a graph over the inputs and states of `leaves`; `None` where its text is not read back.
+fn graph_of(expr: &Expr, leaves: &Graph) -> Option<Graph> {
+    let mut builder = Builder::with_leaves_of(leaves);
+    let inputs = leaves.inputs().iter().map(|i| i.name.clone());
+    let states = leaves.states().iter().map(|s| s.name.clone());
+    let nodes = builder.graph().ids();
+    let names = inputs.chain(states).zip(nodes).collect();
+    let dtype = leaves.ty(leaves.outputs()[0].node).dtype;
+    let y = expression_of(&mut builder, &names, &expr.text(Style::default()), dtype).ok()?;
+    builder.output("y", y);
+    builder.build().ok()
+}
+
 /// The graph with one of its outputs.
 fn only(graph: &Graph, output: usize) -> Graph {
-    let mut builder = eggrad::ir::Builder::from_graph(graph.clone());
+    let mut builder = Builder::from_graph(graph.clone());
     builder.clear_outputs();
     let output = &graph.outputs()[output];
     builder.output(&output.name, output.node);
@@ -105,8 +136,4 @@ fn only(graph: &Graph, output: usize) -> Graph {
         Ok(graph) => graph,
         Err(error) => panic!("internal error: an output alone is no graph: {error}"),
     }
-}
-
-fn root(graph: &Graph) -> NodeId {
-    graph.outputs()[0].node
 }

@@ -206,6 +206,20 @@ proptest! {
     })]
 
     #[test]
+    fn nothing_panics_near_right_formulas(
+        formula in crate::derivatives::formula(), place in 0..60usize, word in words(), cut in 0..4usize
+    ) {
+        let mut text: Vec<char> = formula.chars().collect();
+        let place = place.min(text.len());
+        let end = (place + cut).min(text.len());
+        text.splice(place..end, word.chars().take(5));
+        let text: String = text.into_iter().collect();
+        let output = run(&["diff", &text, "--wrt", "x", "--set", "x=2,y=3,w=1", "--steps"]);
+        prop_assert!(output.code <= 2);
+        prop_assert_eq!(output.code != 0, output.stderr.contains("error"), "{}", output.stderr);
+    }
+
+    #[test]
     fn nothing_panics(formula in words(), set in words(), which in 0..9usize, json in prop::bool::ANY) {
         let known = "x=2,y=[1,2],w=-0.5";
         let set = if set.len() % 2 == 0 { known } else { set.as_str() };
