@@ -340,7 +340,13 @@ mod tests {
         let graph: Graph = "graph 2\nin x: f32[4]\nout y = log(exp(x)) * 2 * 3".parse().unwrap();
         let kept = |raising: Raising| {
             let mut raised = raise_as(&graph, &[], &Arc::default(), raising);
-            saturate(&mut raised.egraph, &RULES, Semantics::Real, &Limits::default(), 10);
+            saturate(
+                &mut raised.egraph,
+                RuleSet::standard().rules(),
+                Semantics::Real,
+                &Limits::default(),
+                10,
+            );
             let origin = |data: &Data| matches!(data, Data::Tensor(f) if f.origin != 0);
             let known = raised.egraph.classes().any(|c| origin(&c.data));
             (raised.egraph.analysis.proof.map(|log| log.steps.is_empty()), known)

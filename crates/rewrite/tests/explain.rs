@@ -3,8 +3,8 @@
 
 use eggrad_ir::{At, Builder, DType, Function, Graph, Op, Scan, TensorType};
 use eggrad_rewrite::{
-    Explanation, OutputKind, Refusal, RewriteConfig, RuleClass, RuleSet, Semantics, TableCost, explain,
-    optimize, replay,
+    Explanation, OutputKind, Refusal, RewriteConfig, RuleClass, RuleSet, Semantics, TableCost,
+    explain, optimize, replay,
 };
 use eggrad_testkit::{Config, random_graph};
 use proptest::prelude::*;
@@ -175,7 +175,11 @@ fn a_missing_step_is_refused() {
         for i in 0..whole.steps.len() {
             let mut less = whole.clone();
             less.steps.remove(i);
-            assert!(replay(&graph, &result, &less, &RuleSet::standard()).is_err(), "{text}\n{whole}without {}", i + 1);
+            assert!(
+                replay(&graph, &result, &less, &RuleSet::standard()).is_err(),
+                "{text}\n{whole}without {}",
+                i + 1
+            );
         }
     }
 }
@@ -238,7 +242,8 @@ fn a_condition_that_does_not_hold_is_refused() {
     let text = |range: &str| format!("in x: f32[4]{range}\nout y = exp(log(x))");
     let (_, result, explanation) = explained(parsed(&text(", range 0.5 to 8")));
     assert_eq!(explanation.steps[0].rule, "exp-of-log");
-    let refused = replay(&parsed(&text("")), &result, &explanation).unwrap_err();
+    let refused =
+        replay(&parsed(&text("")), &result, &explanation, &RuleSet::standard()).unwrap_err();
     assert_eq!(
         (refused.step, refused.why.as_str()),
         (Some(0), "has a condition that does not hold")
