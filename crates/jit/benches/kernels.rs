@@ -69,11 +69,12 @@ fn measure(name: &str, kind: KernelKind, sizes: &[usize], units: f64, unit: &str
         best = best.min(round.elapsed().as_secs_f64() / f64::from(rounds));
     }
     println!(
-        "{name:24} {:9.2} us  {:8.3} {unit}  compile {:5} us  {:6} bytes",
+        "{name:24} {:9.2} us  {:8.3} {unit}  compile {:5} us  {:6} bytes  {}",
         best * 1e6,
         units / best / 1e9,
         compiling.as_micros(),
-        executable.code_bytes()
+        executable.code_bytes(),
+        executable.report().functions[0].isa
     );
 }
 
