@@ -22,8 +22,6 @@ pub(super) enum Found {
 /// Where all values are.
 pub(super) struct Assignment {
     pub(super) found: Vec<Found>,
-    /// Whether instructions must load operands to registers kept free for that.
-    pub(super) scratch: bool,
     /// Bytes of the frame.
     pub(super) frame: usize,
     /// General registers that are written, as bits.
@@ -214,8 +212,7 @@ pub(super) fn allocate(wide: &Wide, code: &[Inst], uses: &[u32]) -> Assignment {
         .collect();
     order.sort_by_key(|&v| found.spans[v].start);
     let mut scan = Scan { wide, spans: &found.spans, found: vec![], frame: 0 };
-    let mut scratch = false;
-    scan.run(&order, scratch);
+    scan.run(&order, false);
     let spread = |scan: &mut Scan<'_>, webs: &mut Webs| {
         for v in Reg::END.index() + 1..scan.found.len() {
             let root = webs.find(v);
@@ -226,8 +223,7 @@ pub(super) fn allocate(wide: &Wide, code: &[Inst], uses: &[u32]) -> Assignment {
     };
     spread(&mut scan, &mut webs);
     if code.iter().any(|inst| needs_scratch(wide, inst, &scan.found)) {
-        scratch = true;
-        scan.run(&order, scratch);
+        scan.run(&order, true);
         spread(&mut scan, &mut webs);
     }
     let mut general = 0;
@@ -236,7 +232,7 @@ pub(super) fn allocate(wide: &Wide, code: &[Inst], uses: &[u32]) -> Assignment {
             general |= 1 << r;
         }
     }
-    Assignment { frame: scan.frame, scratch, general, found: scan.found }
+    Assignment { frame: scan.frame, general, found: scan.found }
 }
 
 struct Scan<'a> {

@@ -63,7 +63,8 @@ impl Wide {
     fn compare_floats(&mut self, shape: Shape, how: i32, lane: Lane, a: Reg, b: Reg) -> Reg {
         let inst = Inst { imm: how, ..self.inst(Op::CompareF, shape, lane, [a, b, NONE]) };
         let class = self.mask_class();
-        self.push(class, inst)
+        let mask = self.push(class, inst);
+        self.scalar_mask(shape, lane, mask)
     }
 
     fn compare_ints(&mut self, shape: Shape, op: CompareInst, lane: Lane, a: Reg, b: Reg) -> Reg {
@@ -88,6 +89,7 @@ impl Wide {
             CompareInst::Ge => (Op::GreaterI, b, a, true),
         };
         let mask = self.vector(op, shape, lane, [a, b, NONE]);
+        let mask = self.scalar_mask(shape, lane, mask);
         if flip { self.unary(shape, UnaryInst::Not, Lane::Mask, mask) } else { mask }
     }
 
@@ -131,21 +133,17 @@ impl Wide {
         let most = self.constant_bits(most, self.width(shape, to));
         let above = self.compare_floats(shape, predicate::GREATER_EQUAL, from, a, limit);
         let ordered = self.compare_floats(shape, predicate::ORDERED, from, a, a);
-        let (above, ordered) = (self.resize(above, from, to), self.resize(ordered, from, to));
         let zero = self.constant_bits(0, self.width(shape, to));
         let result = self.select(shape, to, above, most, converted);
         self.select(shape, to, ordered, result, zero)
     }
 
-    /// A scalar mask made from lanes of one width for lanes of another one.
-    fn resize(&mut self, mask: Reg, from: Lane, to: Lane) -> Reg {
-        match (self.level, from.bytes(), to.bytes()) {
-            // Ones stay ones.
-            (Level::Avx2, Some(4), Some(8)) => {
-                self.vector(Op::I32ToI64, Shape::SCALAR, Lane::I64, [mask, NONE, NONE])
-            }
-            _ => mask,
+    /// In scalar code, where lanes of all widths mix, masks in vectors have 64 bits.
+    fn scalar_mask(&mut self, shape: Shape, compared: Lane, mask: Reg) -> Reg {
+        if self.level == Level::Avx512 || shape.is_vector() || compared.bytes() == Some(8) {
+            return mask;
         }
+        self.vector(Op::I32ToI64, Shape::SCALAR, Lane::I64, [mask, NONE, NONE])
     }
 }
 
@@ -167,7 +165,7 @@ impl Lanes for Wide {
         if self.level == Level::Avx512 {
             return self.mask_bits((1 << count) - 1);
         }
-        let width = if shape.is_vector() { shape.width } else { 4 };
+        let width = if shape.is_vector() { shape.width } else { 8 };
         let byte = |i: usize| if i < count * width { 0xff } else { 0 };
         self.constant_row((0..32).map(byte).collect())
     }
@@ -181,9 +179,7 @@ impl Lanes for Wide {
             return self.vector(Op::Splat, shape, lane, [scalar, NONE, NONE]);
         }
         if self.level == Level::Avx2 {
-            // Scalar masks are at least as wide as their first 32 bits.
-            let four = self.vector(Op::Splat, shape, Lane::I32, [scalar, NONE, NONE]);
-            return four;
+            return self.vector(Op::Splat, shape, ints, [scalar, NONE, NONE]);
         }
         let ones = self.vector(Op::OnesK, shape, ints, [scalar, NONE, NONE]);
         let all = self.vector(Op::Splat, shape, ints, [ones, NONE, NONE]);
@@ -192,15 +188,23 @@ impl Lanes for Wide {
     }
 
     fn extract(&mut self, shape: Shape, lane: Lane, vector: Reg, j: usize) -> Reg {
-        if j == 0 || !shape.is_vector() {
+        if !shape.is_vector() {
             return vector;
         }
-        if lane == Lane::Mask && self.level == Level::Avx512 {
-            let src = [vector, NONE, NONE];
-            let inst = Inst { src, imm: j as i32, ..Inst::new(Op::ShiftRightK) };
-            return self.push(Class::Mask, inst);
+        match (lane, self.level, j) {
+            (Lane::Mask, Level::Avx2, _) => {
+                let moved = if j == 0 { vector } else { self.lanes_from(shape, lane, vector, j) };
+                let ints = if shape.width == 8 { Lane::I64 } else { Lane::I32 };
+                self.scalar_mask(Shape::SCALAR, ints, moved)
+            }
+            (_, _, 0) => vector,
+            (Lane::Mask, Level::Avx512, _) => {
+                let src = [vector, NONE, NONE];
+                let inst = Inst { src, imm: j as i32, ..Inst::new(Op::ShiftRightK) };
+                self.push(Class::Mask, inst)
+            }
+            _ => self.lanes_from(shape, lane, vector, j),
         }
-        self.lanes_from(shape, lane, vector, j)
     }
 
     fn lanes_from(&mut self, shape: Shape, lane: Lane, vector: Reg, first: usize) -> Reg {
@@ -389,8 +393,7 @@ impl Lanes for Wide {
                 };
                 let width = self.width(shape, to);
                 let (one, zero) = (self.constant_bits(one, width), self.constant_bits(0, width));
-                let wide = if shape.is_vector() { a } else { self.resize(a, Lane::I32, to) };
-                self.select(shape, to, wide, one, zero)
+                self.select(shape, to, a, one, zero)
             }
             (Lane::I32, Lane::F32) => plain(Op::I32ToF32),
             (Lane::I32, Lane::F64) => plain(Op::I32ToF64),

@@ -65,16 +65,25 @@ impl Wide {
     }
 
     /// Bytes side by side in the low quarter of a vector, as lanes.
-    fn from_bytes(&mut self, shape: Shape, dtype: DType, bytes: Reg) -> Reg {
-        if dtype == DType::Bool {
-            let src = [bytes, bytes, NONE];
-            return self.push(Class::Mask, Inst { src, ..Inst::new(Op::TestBytes) });
+    fn bytes_to_lanes(&mut self, shape: Shape, dtype: DType, bytes: Reg) -> Reg {
+        match (self.level, dtype) {
+            (Level::Avx512, DType::Bool) => {
+                let src = [bytes, bytes, NONE];
+                self.push(Class::Mask, Inst { src, ..Inst::new(Op::TestBytes) })
+            }
+            (Level::Avx2, _) if shape.width == 8 => {
+                self.give_up("bytes beside lanes of eight bytes");
+                bytes
+            }
+            _ => {
+                let lanes = self.vector(Op::Widen, shape, Lane::I32, [bytes, NONE, NONE]);
+                self.widened(shape, dtype, lanes)
+            }
         }
-        self.vector(Op::Widen, shape, Lane::I32, [bytes, NONE, NONE])
     }
 
     /// Lanes as bytes side by side in the low quarter of a vector.
-    fn to_bytes(&mut self, shape: Shape, dtype: DType, value: Reg) -> Reg {
+    fn lanes_to_bytes(&mut self, shape: Shape, dtype: DType, value: Reg) -> Reg {
         if dtype == DType::Bool {
             let at = self.row(&[1; 16]);
             let mem = Some(Mem::at(Reg::TABLE, at));
@@ -84,11 +93,16 @@ impl Wide {
     }
 
     fn load_bytes(&mut self, shape: Shape, ptr: Ptr<Reg>, run: Run) -> Reg {
-        if run.stride == 1 {
+        let mem = Some(self.operand(ptr));
+        if run.stride == 1 && self.level == Level::Avx512 {
             let mask = if run.lanes == 16 { NONE } else { self.first_lanes(shape, run.lanes) };
-            let mem = Some(self.operand(ptr));
             let bytes = self.push(Class::Vector, Inst { mem, mask, ..Inst::new(Op::LoadBytes) });
-            return self.from_bytes(shape, run.dtype, bytes);
+            return self.bytes_to_lanes(shape, run.dtype, bytes);
+        }
+        if run.stride == 1 && run.lanes == 8 {
+            let eight = Inst { mem, width: 8, ..Inst::new(Op::LoadOne) };
+            let bytes = self.push(Class::Vector, eight);
+            return self.bytes_to_lanes(shape, run.dtype, bytes);
         }
         let mut bytes = self.constant_bits(0, 4);
         for j in 0..run.lanes {
@@ -97,11 +111,11 @@ impl Wide {
             let inst = Inst { mem, src, imm: j as i32, ..Inst::new(Op::InsertByte) };
             bytes = self.push(Class::Vector, inst);
         }
-        self.from_bytes(shape, run.dtype, bytes)
+        self.bytes_to_lanes(shape, run.dtype, bytes)
     }
 
     fn store_bytes(&mut self, shape: Shape, value: Reg, ptr: Ptr<Reg>, run: Run) {
-        let bytes = self.to_bytes(shape, run.dtype, value);
+        let bytes = self.lanes_to_bytes(shape, run.dtype, value);
         let src = [bytes, NONE, NONE];
         if run.stride == 1 {
             let mask = if run.lanes == 16 { NONE } else { self.first_lanes(shape, run.lanes) };
@@ -194,7 +208,7 @@ impl Memory for Wide {
             let inst = Inst { mem: Some(mem), ..Inst::new(Op::LoadByteG) };
             let byte = self.push(Class::General, inst);
             let ints = if shape.width == 8 { Lane::I64 } else { Lane::I32 };
-            let all = self.vector(Op::SplatG, shape, ints, [byte, NONE, NONE]);
+            let all = self.index(shape, ints, byte, false);
             return if lane == Lane::Mask { self.convert(shape, ints, lane, all) } else { all };
         }
         if run.dtype.bytes() == 1 {
@@ -207,9 +221,15 @@ impl Memory for Wide {
                 Inst { mem: Some(mem), mask, ..self.inst(Op::Gather, shape, lane, [NONE; 3]) };
             return self.push(Class::Vector, inst);
         }
-        let mask = if run.lanes == shape.lanes { NONE } else { self.first_lanes(shape, run.lanes) };
-        let inst = Inst { mem: Some(mem), mask, ..self.inst(Op::Load, shape, lane, [NONE; 3]) };
-        self.push(Class::Vector, inst)
+        if run.lanes == shape.lanes {
+            return self.load(Op::Load, shape, lane, mem);
+        }
+        let mask = self.first_lanes(shape, run.lanes);
+        let inst = match self.level {
+            Level::Avx512 => Inst { mask, ..self.inst(Op::Load, shape, lane, [NONE; 3]) },
+            Level::Avx2 => self.inst(Op::LoadV, shape, lane, [mask, NONE, NONE]),
+        };
+        self.push(Class::Vector, Inst { mem: Some(mem), ..inst })
     }
 
     fn store_run(&mut self, shape: Shape, lane: Lane, value: Reg, ptr: Ptr<Reg>, run: Run) {
@@ -234,8 +254,18 @@ impl Memory for Wide {
                 ..self.inst(Op::Scatter, shape, lane, src)
             });
         }
-        let mask = if run.lanes == shape.lanes { NONE } else { self.first_lanes(shape, run.lanes) };
-        self.effect(Inst { mem: Some(mem), mask, ..self.inst(Op::Store, shape, lane, src) });
+        let inst = match self.level {
+            _ if run.lanes == shape.lanes => self.inst(Op::Store, shape, lane, src),
+            Level::Avx512 => {
+                let mask = self.first_lanes(shape, run.lanes);
+                Inst { mask, ..self.inst(Op::Store, shape, lane, src) }
+            }
+            Level::Avx2 => {
+                let mask = self.first_lanes(shape, run.lanes);
+                self.inst(Op::StoreV, shape, lane, [value, mask, NONE])
+            }
+        };
+        self.effect(Inst { mem: Some(mem), ..inst });
     }
 
     fn load_at(
