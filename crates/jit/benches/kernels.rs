@@ -195,9 +195,15 @@ fn main() {
     measure("softmax 64x10", softmax(64, 10), &[640, 640], 640.0, "elements/ns");
     measure("softmax 64x1000", softmax(64, 1000), &[64000, 64000], 64e3, "elements/ns");
     measure("sum columns 64x100", columns(64, 100), &[6400, 100], 6400.0, "elements/ns");
-    for (m, n, k) in
-        [(32, 25, 64), (32, 64, 784), (64, 64, 64), (128, 128, 128), (256, 256, 256), (1, 100, 784)]
-    {
+    for (m, n, k) in [
+        (32, 25, 64),
+        (32, 64, 784),
+        (64, 64, 64),
+        (128, 128, 128),
+        (256, 256, 256),
+        (512, 512, 512),
+        (1, 100, 784),
+    ] {
         let flops = 2.0 * (m * n * k) as f64;
         let sizes = [m * k, n * k, n, m * n];
         for (form, a, b) in

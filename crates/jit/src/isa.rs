@@ -59,11 +59,17 @@ impl Isa {
     /// # Errors
     /// [`JitError::MissingIsa`] if the processor lacks it, [`JitError::UnknownIsa`] if the environment names none.
     pub(crate) fn resolve(self) -> Result<Isa, JitError> {
-        let isa = match (self, std::env::var(ISA_VARIABLE)) {
-            (Isa::Host, Ok(name)) if !name.is_empty() && name != Isa::Host.name() => {
+        let named = std::env::var(ISA_VARIABLE).unwrap_or_default();
+        self.or_named(&named)
+    }
+
+    /// Itself, or what stands for `Host` if the environment says `named`.
+    fn or_named(self, named: &str) -> Result<Isa, JitError> {
+        let isa = match (self, named) {
+            (Isa::Host, name) if !name.is_empty() && name != Isa::Host.name() => {
                 match Isa::NAMED.into_iter().find(|isa| isa.name() == name) {
                     Some(isa) => isa,
-                    None => return Err(JitError::UnknownIsa(name)),
+                    None => return Err(JitError::UnknownIsa(name.to_string())),
                 }
             }
             (Isa::Host, _) => [Isa::Avx512, Isa::Avx2]
@@ -121,5 +127,37 @@ mod features {
 
     pub(super) fn lacks_avx2() -> Option<&'static str> {
         lacks_avx512()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stand_for_the_host_alone() {
+        for isa in Isa::NAMED {
+            let found = Isa::Host.or_named(isa.name());
+            match isa.lacks() {
+                None => assert_eq!(found, Ok(isa)),
+                Some(lacks) => assert_eq!(found, Err(JitError::MissingIsa { isa, lacks })),
+            }
+            assert_eq!(isa.or_named("clif").is_ok(), isa.is_available());
+        }
+        assert_eq!(Isa::Baseline.or_named("clif"), Ok(Isa::Baseline));
+        assert_eq!(Isa::Host.or_named(""), Isa::Host.or_named("host"));
+        assert_eq!(Isa::Host.or_named("avx"), Err(JitError::UnknownIsa("avx".to_string())));
+    }
+
+    #[test]
+    fn errors_say_what_is_missing() {
+        let error = JitError::MissingIsa { isa: Isa::Avx512, lacks: "avx512dq" };
+        let text = error.to_string();
+        assert!(text.contains("no avx512dq, which `avx512` needs"), "{text}");
+        let text = JitError::UnknownIsa("sse".to_string()).to_string();
+        assert!(
+            text.starts_with("`EGGRAD_ISA` is `sse`, which is none of `host`, `avx512`"),
+            "{text}"
+        );
     }
 }

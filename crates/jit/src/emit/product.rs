@@ -10,6 +10,13 @@ use eggrad_schedule::ProductKernel;
 /// Steps along `k` in one round of the loops that matter.
 const UNROLL: usize = 4;
 
+/// Bytes of the stack that a packed panel of the right operand may take.
+const PANEL_BYTES: usize = 128 << 10;
+
+/// Bytes of a right operand that is walked again for each tile of rows from farther than the nearest cache, and is
+/// better packed.
+const FAR_BYTES: usize = 256 << 10;
+
 pub(crate) fn emit<E: Emitter>(g: &mut E, k: &ProductKernel, begin: E::Reg, end: E::Reg) {
     if k.m == 0 || k.n == 0 || k.batch.contains(&0) {
         return;
@@ -32,13 +39,17 @@ pub(crate) fn emit<E: Emitter>(g: &mut E, k: &ProductKernel, begin: E::Reg, end:
         && strides[n_dim] != 1
         && strides[n_dim + 1] == 1
         && k.k >= UNROLL;
-    let tile = if transpose {
-        (k.m.min(g.tuning().transposed_rows), 1)
-    } else {
-        choose_tile(g.tuning(), k.m, k.n.div_ceil(shape.lanes))
-    };
+    let mut tile = choose_tile(g.tuning(), k.m, k.n.div_ceil(shape.lanes));
+    let panel = k.k.saturating_mul(tile.1 * shape.lanes * shape.width);
+    let again = if transpose { g.tuning().transposed_rows } else { 4 * tile.0 };
+    let far = transpose || k.n.saturating_mul(k.k * shape.width) >= FAR_BYTES;
+    let packs = shape.is_vector() && far && k.m > again && panel <= PANEL_BYTES;
+    if transpose && !packs {
+        tile = (k.m.min(g.tuning().transposed_rows), 1);
+    }
+    let panel = packs.then(|| g.slot(panel));
     let whole = k.batch.is_empty().then_some((begin, end));
-    let product = Product { k, lane, shape, epilogue, inline, transpose, whole };
+    let product = Product { k, lane, shape, epilogue, inline, transpose, panel, whole };
 
     let mut accesses = vec![k.a.clone(), k.b.clone()];
     accesses.extend(k.accesses.iter().cloned());
@@ -67,12 +78,9 @@ pub(crate) fn emit<E: Emitter>(g: &mut E, k: &ProductKernel, begin: E::Reg, end:
     if looped > 0 {
         let lp = g.open(looped, block, &[]);
         let spot = product.along_n(g, &spot, lp.pos, 0);
-        product.rows(
-            g,
-            &spot,
-            tile.0,
-            Tile { rows: tile.0, vectors: tile.1, last: lanes, unroll: UNROLL },
-        );
+        let tile = Tile { rows: tile.0, vectors: tile.1, last: lanes, unroll: UNROLL };
+        product.pack(g, &spot, tile);
+        product.rows(g, &spot, tile.rows, tile);
         g.close(lp, &[]);
     }
     let rest = k.n - looped;
@@ -80,7 +88,9 @@ pub(crate) fn emit<E: Emitter>(g: &mut E, k: &ProductKernel, begin: E::Reg, end:
         let spot = product.along_n(g, &spot, Pos::Const(0), looped);
         let last = (rest - 1) % lanes + 1;
         let vectors = rest.div_ceil(lanes);
-        product.rows(g, &spot, tile.0, Tile { rows: tile.0, vectors, last, unroll: UNROLL });
+        let tile = Tile { rows: tile.0, vectors, last, unroll: UNROLL };
+        product.pack(g, &spot, tile);
+        product.rows(g, &spot, tile.rows, tile);
     }
     close_outer(g, loops);
 }
@@ -131,6 +141,8 @@ struct Product<'k, R> {
     inline: bool,
     /// Whether the right operand is loaded along `k` and transposed in registers.
     transpose: bool,
+    /// Where the columns of a tile are first copied to, side by side, if at all.
+    panel: Option<Ptr<R>>,
     /// Range of rows, where these are the outermost loop.
     whole: Option<(R, R)>,
 }
@@ -165,6 +177,56 @@ impl<'k, R: Copy> Product<'k, R> {
         let n = spot.site.dim;
         let site = Site { dim: m, ..spot.site.clone() }.at(g, pos, by);
         Spot { a, b: spot.b, site: Site { dim: n, ..site } }
+    }
+
+    /// Bytes from one step along `k` to the next in a packed panel.
+    fn panel_step(&self, tile: Tile) -> i64 {
+        (tile.vectors * self.shape.lanes * self.shape.width) as i64
+    }
+
+    /// Copies the right operand's columns of a tile to the panel.
+    fn pack(&self, g: &mut impl Emitter<Reg = R>, spot: &Spot<'k, R>, tile: Tile) {
+        let Some(panel) = self.panel else { return };
+        let (b_step, step) = (stride_bytes(&self.k.b, self.m_dim() + 2), self.panel_step(tile));
+        let whole = self.k.k / UNROLL * UNROLL;
+        for (first, last, count) in [(0, whole, UNROLL), (whole, self.k.k, 1)] {
+            if first == last {
+                continue;
+            }
+            let lp = g.open(last - first, count, &[]);
+            let from = g.advance(spot.b, lp.pos, b_step).plus(b_step.wrapping_mul(first as i64));
+            let to = g.advance(panel, lp.pos, step).plus(step * first as i64);
+            for (i, right) in self.rights(g, from, b_step, tile, count).into_iter().enumerate() {
+                for (vector, &right) in right.iter().enumerate() {
+                    let at = (vector * self.shape.lanes * self.shape.width) as i64;
+                    spill(g, self.shape, self.lane, right, to.plus(step * i as i64 + at));
+                }
+            }
+            g.close(lp, &[]);
+        }
+    }
+
+    /// Vectors of the right operand at each of `count` steps, `b_step` bytes apart.
+    fn rights(
+        &self,
+        g: &mut impl Emitter<Reg = R>,
+        b: Ptr<R>,
+        b_step: i64,
+        tile: Tile,
+        count: usize,
+    ) -> Vec<Vec<R>> {
+        if self.transpose && count == UNROLL {
+            let vectors = 0..tile.vectors;
+            let columns: Vec<[R; UNROLL]> =
+                vectors.map(|v| self.transposed(g, b, v, self.lanes(tile, v))).collect();
+            return (0..count).map(|i| columns.iter().map(|v| v[i]).collect()).collect();
+        }
+        let at = |i: usize| b.plus(b_step.wrapping_mul(i as i64));
+        (0..count)
+            .map(|i| {
+                (0..tile.vectors).map(|v| self.right(g, at(i), v, self.lanes(tile, v))).collect()
+            })
+            .collect()
     }
 
     /// All rows of a column of tiles.
@@ -244,21 +306,23 @@ impl<'k, R: Copy> Product<'k, R> {
     ) {
         let m = self.m_dim();
         let (a_row, a_step) = (stride_bytes(&self.k.a, m), stride_bytes(&self.k.a, m + 2));
-        let b_step = stride_bytes(&self.k.b, m + 2);
+        let (b, b_step) = match self.panel {
+            Some(panel) => (panel, self.panel_step(tile)),
+            None => (spot.b, stride_bytes(&self.k.b, m + 2)),
+        };
         let a = g.advance(spot.a, pos, a_step).plus(a_step.wrapping_mul(by as i64));
-        let b = g.advance(spot.b, pos, b_step).plus(b_step.wrapping_mul(by as i64));
-        let transposed = (self.transpose && count == UNROLL).then(|| {
-            let vectors = 0..tile.vectors;
-            vectors.map(|v| self.transposed(g, b, v, self.lanes(tile, v))).collect::<Vec<_>>()
-        });
+        let b = g.advance(b, pos, b_step).plus(b_step.wrapping_mul(by as i64));
+        // Transposed vectors are there all at once, others when they are needed.
+        let mut transposed = match self.panel {
+            None if self.transpose && count == UNROLL => self.rights(g, b, b_step, tile, count),
+            Some(_) | None => vec![],
+        }
+        .into_iter();
         for i in 0..count {
-            let right: Vec<R> = match &transposed {
-                Some(vectors) => vectors.iter().map(|v| v[i]).collect(),
-                None => {
-                    let b = b.plus(b_step.wrapping_mul(i as i64));
-                    (0..tile.vectors).map(|v| self.right(g, b, v, self.lanes(tile, v))).collect()
-                }
-            };
+            let right = transposed.next().unwrap_or_else(|| {
+                let b = b.plus(b_step.wrapping_mul(i as i64));
+                (0..tile.vectors).map(|v| self.right_here(g, b, tile, v)).collect()
+            });
             for row in 0..tile.rows {
                 let by = a_row.wrapping_mul(row as i64).wrapping_add(a_step.wrapping_mul(i as i64));
                 let run = Run { dtype: self.k.a.dtype, stride: 0, lanes: self.shape.lanes };
@@ -269,6 +333,15 @@ impl<'k, R: Copy> Product<'k, R> {
                 }
             }
         }
+    }
+
+    /// Vector `vector` of the panel or the right operand at one step.
+    fn right_here(&self, g: &mut impl Emitter<Reg = R>, b: Ptr<R>, tile: Tile, vector: usize) -> R {
+        if self.panel.is_none() {
+            return self.right(g, b, vector, self.lanes(tile, vector));
+        }
+        let at = (vector * self.shape.lanes * self.shape.width) as i64;
+        reload(g, self.shape, self.lane, b.plus(at))
     }
 
     /// Vector `vector` of the right operand at one step.

@@ -212,7 +212,7 @@ pub(super) fn allocate(wide: &Wide, code: &[Inst], uses: &[u32]) -> Assignment {
         .collect();
     order.sort_by_key(|&v| found.spans[v].start);
     let mut scan = Scan { wide, spans: &found.spans, found: vec![], frame: 0 };
-    scan.run(&order, false);
+    scan.run(&order, [false; 3]);
     let spread = |scan: &mut Scan<'_>, webs: &mut Webs| {
         for v in Reg::END.index() + 1..scan.found.len() {
             let root = webs.find(v);
@@ -222,8 +222,10 @@ pub(super) fn allocate(wide: &Wide, code: &[Inst], uses: &[u32]) -> Assignment {
         }
     };
     spread(&mut scan, &mut webs);
-    if code.iter().any(|inst| needs_scratch(wide, inst, &scan.found)) {
-        scan.run(&order, true);
+    let mut scratch = [false; 3];
+    code.iter().for_each(|inst| need_scratch(wide, inst, &scan.found, &mut scratch));
+    if scratch.contains(&true) {
+        scan.run(&order, scratch);
         spread(&mut scan, &mut webs);
     }
     let mut general = 0;
@@ -251,20 +253,25 @@ struct Pool {
 }
 
 impl Scan<'_> {
-    fn run(&mut self, order: &[usize], scratch: bool) {
+    /// `scratch` says for which classes registers are kept free.
+    fn run(&mut self, order: &[usize], scratch: [bool; 3]) {
         self.found = vec![Found::Nowhere; self.wide.infos.len()];
         self.frame = self.wide.frame.next_multiple_of(64);
-        let without = |all: u32, kept: &[u8]| {
-            if scratch { kept.iter().fold(all, |all, r| all & !(1 << r)) } else { all }
+        let without = |class: Class, all: u32, kept: &[u8]| match scratch[class as usize] {
+            true => kept.iter().fold(all, |all, r| all & !(1 << r)),
+            false => all,
         };
         let vectors = match self.wide.level {
             Level::Avx2 => 0xffff,
             Level::Avx512 => u32::MAX,
         };
         let mut pools = [
-            Pool { free: without(GENERAL, &SCRATCH_GENERAL), active: vec![] },
-            Pool { free: without(vectors, &scratch_vectors(self.wide.level)), active: vec![] },
-            Pool { free: without(0xfe, &SCRATCH_MASKS), active: vec![] },
+            Pool { free: without(Class::General, GENERAL, &SCRATCH_GENERAL), active: vec![] },
+            Pool {
+                free: without(Class::Vector, vectors, &scratch_vectors(self.wide.level)),
+                active: vec![],
+            },
+            Pool { free: without(Class::Mask, 0xfe, &SCRATCH_MASKS), active: vec![] },
         ];
         for (reg, at) in [
             (Reg::TABLE, TABLE),
@@ -343,30 +350,36 @@ impl Scan<'_> {
     }
 }
 
-/// Whether an instruction cannot read all its operands, or write its result, where they are.
-fn needs_scratch(wide: &Wide, inst: &Inst, found: &[Found]) -> bool {
+/// Notes the classes of which an instruction has an operand or result that it cannot read or write where it is.
+fn need_scratch(wide: &Wide, inst: &Inst, found: &[Found], scratch: &mut [bool; 3]) {
     let away = |r: Reg| r != Reg::NONE && !matches!(found[r.index()], Found::Register(_));
-    let of_memory = inst.mem.is_some_and(|m| away(m.base) || away(m.index));
-    if of_memory || away(inst.mask) {
-        return true;
+    let mut need = |r: Reg| scratch[wide.class(r) as usize] = true;
+    let mem = inst.mem.map_or([Reg::NONE; 2], |m| [m.base, m.index]);
+    for r in [mem[0], mem[1], inst.mask].into_iter().filter(|&r| away(r)) {
+        need(r);
     }
     if inst.dst != Reg::NONE && away(inst.dst) {
-        // Constants are not made where they are not kept.
-        return !matches!(found[inst.dst.index()], Found::Home(_));
-    }
-    let away_at: Vec<usize> = (0..3).filter(|&k| away(inst.src[k])).collect();
-    match *away_at.as_slice() {
-        [] => false,
-        [k] if inst.op == Op::Copy => !matches!(found[inst.src[k].index()], Found::Home(_)),
-        [k] if inst.mem.is_none() => {
-            let splats = splat(found[inst.src[k].index()]);
-            if inst.op == Op::Fma {
-                return splats != 0 && splats != inst.width;
-            }
-            let row = row(wide.level, inst.op, inst.width);
-            row.memory != Some(k) || splats != 0 && (!row.splats || splats != inst.width)
+        if matches!(found[inst.dst.index()], Found::Home(_)) {
+            // It is not made where it is not kept.
+            return;
         }
-        _ => true,
+        need(inst.dst);
+    }
+    let row = row(wide.level, inst.op, inst.width);
+    let mut in_memory = inst.mem.is_some();
+    for (k, &r) in inst.src.iter().enumerate().filter(|(_, r)| away(**r)) {
+        let splats = splat(found[r.index()]);
+        let (slot, repeats) = match inst.op {
+            Op::Fma => (true, wide.level == Level::Avx512),
+            _ => (row.memory == Some(k), row.splats),
+        };
+        let readable = slot && (splats == 0 || repeats && splats == inst.width);
+        let moved = inst.op == Op::Copy && matches!(found[r.index()], Found::Home(_));
+        if moved || readable && !in_memory {
+            in_memory = true;
+        } else {
+            need(r);
+        }
     }
 }
 

@@ -170,6 +170,10 @@ pub(super) enum Op {
     UnpackHigh,
     /// 16 bytes from memory to quarter `imm` of the first operand.
     InsertQuarter,
+    /// The low 16 bytes of the second operand above those of the first.
+    Join,
+    /// An element from memory to lane `imm` of the low 16 bytes.
+    InsertOne,
     Gather,
     Scatter,
     AndK,

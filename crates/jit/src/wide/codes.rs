@@ -361,7 +361,19 @@ pub(super) fn row(level: Level, op: Op, width: u8) -> Row {
             },
             &[V(Dst), V(A), M, I],
         ),
-        // The number of the last lane's place says how many indices there are: as many lanes as results.
+        Op::Join => fixed(
+            if wide { INVALID } else { VEX_Vinsertf128_ymm_ymm_xmmm128_imm8 },
+            &[V(Dst), V(A), X(B), I],
+        ),
+        Op::InsertOne => fixed(
+            match (wide, narrow) {
+                (false, true) => VEX_Vinsertps_xmm_xmm_xmmm32_imm8,
+                (false, false) => VEX_Vmovhpd_xmm_xmm_m64,
+                (true, _) => INVALID,
+            },
+            if narrow { &[X(Dst), X(A), M, I] } else { &[X(Dst), X(A), M] },
+        ),
+        // There are as many indices, of four bytes, as lanes.
         Op::Gather => fixed(
             match (wide, narrow) {
                 (true, true) => EVEX_Vgatherdps_zmm_k1_vm32z,
@@ -461,5 +473,54 @@ pub(super) fn fma(level: Level, form: FmaForm, flipped: bool, width: u8) -> Code
         (Level::Avx2, FmaForm::F213, true) => VEX_Vfnmadd213pd_xmm_xmm_xmmm128,
         (Level::Avx2, FmaForm::F231, true) if narrow => VEX_Vfnmadd231ps_xmm_xmm_xmmm128,
         (Level::Avx2, FmaForm::F231, true) => VEX_Vfnmadd231pd_xmm_xmm_xmmm128,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wide::encode::sized;
+
+    #[rustfmt::skip]
+    const OPS: [Op; 65] = [
+        Op::AddF, Op::SubF, Op::MulF, Op::DivF, Op::MinF, Op::MaxF, Op::SqrtF, Op::RoundF, Op::AddI, Op::SubI, Op::MulI,
+        Op::MinI, Op::MaxI, Op::AbsI, Op::And, Op::Or, Op::Xor, Op::Shl, Op::Shr, Op::Sar, Op::CompareF, Op::CompareI,
+        Op::CompareU, Op::EqualI, Op::GreaterI, Op::Test, Op::TestBytes, Op::Blend, Op::BlendV, Op::I32ToF32,
+        Op::F32ToI32, Op::I64ToF64, Op::F64ToI64, Op::F32ToF64, Op::F64ToF32, Op::I32ToF64, Op::F64ToI32, Op::F32ToI64,
+        Op::I64ToF32, Op::I32ToI64, Op::Load, Op::Store, Op::LoadOne, Op::StoreOne, Op::LoadV, Op::StoreV,
+        Op::LoadBytes, Op::StoreBytes, Op::Widen, Op::Narrow, Op::InsertByte, Op::ExtractByte, Op::Splat, Op::SplatG,
+        Op::FromG, Op::ToG, Op::Align, Op::Swap, Op::Quarters, Op::UnpackLow, Op::UnpackHigh, Op::InsertQuarter,
+        Op::Join, Op::OnesK, Op::Zero,
+    ];
+
+    /// The assembler's codes for longer vectors follow those for 128 bits.
+    #[test]
+    fn codes_of_longer_vectors_follow() {
+        let mut seen = 0;
+        for level in [Level::Avx2, Level::Avx512] {
+            for (op, width) in OPS.into_iter().flat_map(|op| [(op, 4), (op, 8)]) {
+                let row = row(level, op, width);
+                if row.code == INVALID || row.fixed {
+                    continue;
+                }
+                for size in 0..=level.size() {
+                    let code = sized(row.code, size);
+                    assert_eq!(code.mnemonic(), row.code.mnemonic(), "{op:?} {width} {size}");
+                    assert_eq!(code.op_code().l(), u32::from(size), "{op:?} {width} {code:?}");
+                    seen += 1;
+                }
+            }
+        }
+        assert!(seen > 200, "{seen}");
+        for form in [FmaForm::F132, FmaForm::F213, FmaForm::F231] {
+            for (flipped, width) in [(false, 4), (false, 8), (true, 4), (true, 8)] {
+                let code = fma(Level::Avx512, form, flipped, width);
+                assert_eq!(sized(code, 2).mnemonic(), code.mnemonic());
+                assert_eq!(sized(code, 2).op_code().l(), 2);
+                let code = fma(Level::Avx2, form, flipped, width);
+                assert_eq!(sized(code, 1).mnemonic(), code.mnemonic());
+                assert_eq!(sized(code, 1).op_code().l(), 1);
+            }
+        }
     }
 }

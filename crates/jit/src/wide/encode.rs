@@ -592,11 +592,8 @@ impl Emit<'_> {
     /// An instruction that its row describes.
     fn regular(&mut self, inst: &Inst) {
         let row = row(self.wide.level, inst.op, inst.width);
-        let size = if row.fixed && inst.op != Op::Quarters && inst.op != Op::InsertQuarter {
-            0
-        } else {
-            inst.size
-        };
+        let halves = matches!(inst.op, Op::Quarters | Op::InsertQuarter | Op::Join);
+        let size = if row.fixed && !halves { 0 } else { inst.size };
         let code = if row.fixed { row.code } else { sized(row.code, inst.size) };
         let gathers = matches!(inst.op, Op::Gather | Op::Scatter);
         let size = if gathers { inst.size } else { size };
@@ -668,7 +665,7 @@ fn slot(which: Which) -> usize {
 }
 
 /// The code for vectors of another size.
-fn sized(code: Code, size: u8) -> Code {
+pub(super) fn sized(code: Code, size: u8) -> Code {
     let code = code as usize + usize::from(size);
     Code::try_from(code).unwrap_or(Code::INVALID)
 }

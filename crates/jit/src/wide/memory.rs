@@ -128,6 +128,33 @@ impl Wide {
         }
     }
 
+    /// Elements far apart, one by one, with AVX2.
+    fn collect(&mut self, shape: Shape, lane: Lane, ptr: Ptr<Reg>, run: Run) -> Reg {
+        let half = shape.lanes / 2;
+        let mut halves = vec![];
+        for first in (0..run.lanes).step_by(half) {
+            let mut low = NONE;
+            for j in first..run.lanes.min(first + half) {
+                let mem = Some(self.operand(ptr.plus(run.step(j))));
+                let inst = self.inst(Op::LoadOne, Shape::SCALAR, lane, [low, NONE, NONE]);
+                let at = (j - first) as i32;
+                let inst = match low {
+                    NONE => inst,
+                    _ => Inst { op: Op::InsertOne, imm: at << 4, ..inst },
+                };
+                low = self.push(Class::Vector, Inst { mem, ..inst });
+            }
+            halves.push(low);
+        }
+        match *halves {
+            [low, high] => {
+                let inst = self.inst(Op::Join, shape, lane, [low, high, NONE]);
+                self.push(Class::Vector, Inst { imm: 1, ..inst })
+            }
+            _ => halves.first().map_or(NONE, |&low| low),
+        }
+    }
+
     /// Numbers of elements from the first lane to each, in 32 bits, and the address that counts them.
     fn spread(&mut self, shape: Shape, ptr: Ptr<Reg>, run: Run) -> Option<(Reg, Mem)> {
         let reach = run.stride.checked_mul(shape.lanes).filter(|&r| i32::try_from(r).is_ok());
@@ -214,6 +241,9 @@ impl Memory for Wide {
         if run.dtype.bytes() == 1 {
             return self.load_bytes(shape, ptr, run);
         }
+        if run.stride > 1 && self.level == Level::Avx2 {
+            return self.collect(shape, lane, ptr, run);
+        }
         if run.stride > 1 {
             let Some((_, mem)) = self.spread(shape, ptr, run) else { return mem.base };
             let mask = self.used_up(shape, run.lanes);
@@ -243,6 +273,14 @@ impl Memory for Wide {
         }
         if run.dtype.bytes() == 1 {
             return self.store_bytes(shape, value, ptr, run);
+        }
+        if run.stride > 1 && self.level == Level::Avx2 {
+            for j in 0..run.lanes {
+                let element = self.extract(shape, lane, value, j);
+                let mem = self.operand(ptr.plus(run.step(j)));
+                self.store_element(run.dtype, element, mem);
+            }
+            return;
         }
         let src = [value, NONE, NONE];
         if run.stride > 1 {
