@@ -59,7 +59,13 @@ fn values_without_registers_are_saved() {
             }
             vec![sum]
         });
-        check(&format!("many values of {lane}"), kind, &args);
+        check(&format!("many values of {lane}"), kind.clone(), &args);
+        for isa in [Isa::Avx512, Isa::Avx2].into_iter().filter(|isa| isa.is_available()) {
+            let config = JitConfig { isa, listing: true, ..JitConfig::default() };
+            let executable = compile(&plan(&kind, &args), &config).expect("compiles");
+            let listing = executable.report().functions[0].listing.clone().expect("a listing");
+            assert!(listing.contains(",[rsp+"), "{isa}: nothing was saved:\n{listing}");
+        }
     }
 }
 

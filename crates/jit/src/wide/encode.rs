@@ -3,8 +3,8 @@
 use crate::wide::allocate::{
     ARGS, Assignment, FRAME, Found, SCRATCH_GENERAL, SCRATCH_MASKS, TABLE, scratch_vectors, splat,
 };
-use crate::wide::code::{Class, Home, Inst, Level, Mem, Op, Reg, Wide};
-use crate::wide::codes::{FmaForm, Place, Row, Which, fma, row};
+use crate::wide::code::{Class, Home, Inst, Mem, Op, Reg, Wide};
+use crate::wide::codes::{Place, Row, Which, row};
 use iced_x86::{Code, Encoder, FastFormatter, Instruction, OpKind, Register};
 
 /// Frames are reached page by page, so that the guard page below the stack is not jumped over.
@@ -15,7 +15,7 @@ const CALLERS: [u8; 5] = [3, 12, 13, 14, 15];
 
 /// An operand in memory, with registers of the processor.
 #[derive(Clone, Copy)]
-struct Address {
+pub(super) struct Address {
     base: Register,
     index: Register,
     scale: u8,
@@ -24,49 +24,49 @@ struct Address {
 }
 
 impl Address {
-    fn at(base: u8, bytes: i32) -> Address {
+    pub(super) fn at(base: u8, bytes: i32) -> Address {
         Address { base: general(base), index: Register::None, scale: 1, bytes, splat: false }
     }
 }
 
 /// An operand of an instruction of the processor.
 #[derive(Clone, Copy)]
-enum Operand {
+pub(super) enum Operand {
     Register(Register),
     Memory(Address),
     Byte(i32),
     Word(i32),
 }
 
-fn general(number: u8) -> Register {
+pub(super) fn general(number: u8) -> Register {
     Register::RAX + u32::from(number)
 }
 
-fn general32(number: u8) -> Register {
+pub(super) fn general32(number: u8) -> Register {
     Register::EAX + u32::from(number)
 }
 
-fn vector(size: u8, number: u8) -> Register {
+pub(super) fn vector(size: u8, number: u8) -> Register {
     let first = [Register::XMM0, Register::YMM0, Register::ZMM0][usize::from(size)];
     first + u32::from(number)
 }
 
-fn mask(number: u8) -> Register {
+pub(super) fn mask(number: u8) -> Register {
     Register::K0 + u32::from(number)
 }
 
 pub(super) struct Emit<'a> {
-    wide: &'a Wide,
+    pub(super) wide: &'a Wide,
     places: &'a Assignment,
-    encoder: Encoder,
+    pub(super) encoder: Encoder,
     /// Where labels are.
-    labels: Vec<usize>,
+    pub(super) labels: Vec<usize>,
     /// Ends of jumps, and their labels.
     jumps: Vec<(usize, u32)>,
-    at: usize,
-    listing: Option<(FastFormatter, String)>,
+    pub(super) at: usize,
+    pub(super) listing: Option<(FastFormatter, String)>,
     /// What the assembler refused.
-    refused: Option<String>,
+    pub(super) refused: Option<String>,
     /// Scratch registers in use by the instruction at hand.
     used_general: usize,
     used_vectors: usize,
@@ -112,7 +112,7 @@ pub(super) fn encode(
 }
 
 impl Emit<'_> {
-    fn write(&mut self, instruction: &Instruction) {
+    pub(super) fn write(&mut self, instruction: &Instruction) {
         match self.encoder.encode(instruction, self.at as u64) {
             Ok(length) => self.at += length,
             Err(e) => {
@@ -159,12 +159,12 @@ impl Emit<'_> {
         out
     }
 
-    fn plain(&mut self, code: Code, operands: &[Operand]) {
+    pub(super) fn plain(&mut self, code: Code, operands: &[Operand]) {
         let out = self.build(code, operands);
         self.write(&out);
     }
 
-    fn jump(&mut self, code: Code, label: u32) {
+    pub(super) fn jump(&mut self, code: Code, label: u32) {
         match Instruction::with_branch(code, self.at as u64) {
             Ok(jump) => self.write(&jump),
             Err(e) => {
@@ -215,11 +215,11 @@ impl Emit<'_> {
         CALLERS.into_iter().filter(|r| self.places.general & 1 << r != 0).collect()
     }
 
-    fn found(&self, reg: Reg) -> Found {
+    pub(super) fn found(&self, reg: Reg) -> Found {
         self.places.found[reg.index()]
     }
 
-    fn saved(&self, found: Found) -> Address {
+    pub(super) fn saved(&self, found: Found) -> Address {
         match found {
             Found::Saved(bytes) => Address::at(FRAME, bytes),
             Found::Home(Home::Table { at, splat }) => {
@@ -233,7 +233,7 @@ impl Emit<'_> {
     }
 
     /// A general register that holds the value.
-    fn general(&mut self, reg: Reg) -> u8 {
+    pub(super) fn general(&mut self, reg: Reg) -> u8 {
         if let Found::Register(number) = self.found(reg) {
             return number;
         }
@@ -249,7 +249,7 @@ impl Emit<'_> {
     }
 
     /// A vector register that holds the value.
-    fn vector(&mut self, reg: Reg) -> u8 {
+    pub(super) fn vector(&mut self, reg: Reg) -> u8 {
         if let Found::Register(number) = self.found(reg) {
             return number;
         }
@@ -260,7 +260,7 @@ impl Emit<'_> {
     }
 
     /// Loads a vector that is not in a register.
-    fn load_vector(&mut self, number: u8, found: Found) {
+    pub(super) fn load_vector(&mut self, number: u8, found: Found) {
         let size = self.wide.level.size();
         let width = splat(found);
         let op = if width == 0 { Op::Load } else { Op::Splat };
@@ -289,7 +289,7 @@ impl Emit<'_> {
         number
     }
 
-    fn address(&mut self, mem: Mem, size: u8) -> Address {
+    pub(super) fn address(&mut self, mem: Mem, size: u8) -> Address {
         let base = general(self.general(mem.base));
         let index = match mem.index {
             Reg::NONE => Register::None,
@@ -300,17 +300,18 @@ impl Emit<'_> {
     }
 
     /// The register a result is written to, for the time being if it has none.
-    fn target(&mut self, reg: Reg) -> u8 {
+    pub(super) fn target(&mut self, reg: Reg) -> u8 {
         match (self.found(reg), self.wide.class(reg)) {
             (Found::Register(number), _) => number,
             (_, Class::General) => SCRATCH_GENERAL[2],
-            (_, Class::Vector) => scratch_vectors(self.wide.level)[0],
+            // The other one may hold the indices of a gather.
+            (_, Class::Vector) => scratch_vectors(self.wide.level)[1],
             (_, Class::Mask) => SCRATCH_MASKS[0],
         }
     }
 
     /// Saves a result that has no register.
-    fn settle(&mut self, reg: Reg) {
+    pub(super) fn settle(&mut self, reg: Reg) {
         let found = self.found(reg);
         if !matches!(found, Found::Saved(_)) {
             return;
@@ -328,212 +329,8 @@ impl Emit<'_> {
         }
     }
 
-    fn inst(&mut self, inst: &Inst) {
-        if inst.dst != Reg::NONE && matches!(self.found(inst.dst), Found::Home(_) | Found::Nowhere)
-        {
-            // It is read from where it comes from.
-            return;
-        }
-        match inst.op {
-            Op::Fma => self.fma(inst),
-            Op::Copy => self.copy(inst),
-            Op::SetG | Op::MulG | Op::ShrG | Op::AndG | Op::LeastG => self.arithmetic(inst),
-            Op::StoreByteG => {
-                let from = self.general(inst.src[0]);
-                let from = if from < 4 {
-                    Register::AL + u32::from(from)
-                } else {
-                    Register::SPL + u32::from(from - 4)
-                };
-                let Some(mem) = inst.mem else { return };
-                let to = Operand::Memory(self.address(mem, 0));
-                self.plain(Code::Mov_rm8_r8, &[to, Operand::Register(from)]);
-            }
-            Op::Label(label) => {
-                // Loops begin where the processor fetches.
-                while !self.at.is_multiple_of(32) {
-                    self.pad(32 - self.at % 32);
-                }
-                self.place(label);
-            }
-            Op::Exit(label) => self.place(label),
-            Op::Again(label) => {
-                let counter = self.step(inst);
-                let counter = Operand::Register(general(counter));
-                match inst.src[1] {
-                    Reg::NONE => {
-                        self.plain(
-                            Code::Cmp_rm64_imm32,
-                            &[counter, Operand::Word(inst.wide as i32)],
-                        );
-                    }
-                    end => {
-                        let end = Operand::Register(general(self.general(end)));
-                        self.plain(Code::Cmp_r64_rm64, &[counter, end]);
-                    }
-                }
-                self.jump(Code::Jl_rel32_64, label);
-            }
-            Op::Back(label) => {
-                self.step(inst);
-                self.jump(Code::Jmp_rel32_64, label);
-            }
-            Op::Leave(label) => {
-                let [next, end, _] = inst.src;
-                let next = Operand::Register(general(self.general(next)));
-                let end = Operand::Register(general(self.general(end)));
-                self.plain(Code::Cmp_r64_rm64, &[next, end]);
-                self.jump(Code::Jg_rel32_64, label);
-            }
-            _ => self.regular(inst),
-        }
-    }
-
-    fn place(&mut self, label: u32) {
-        self.labels[label as usize] = self.at;
-        if let Some((_, text)) = &mut self.listing {
-            text.push_str(&format!("  {label}:\n"));
-        }
-    }
-
-    /// One instruction that does nothing, of at most so many bytes.
-    fn pad(&mut self, bytes: usize) {
-        const NOPS: [&[u8]; 9] = [
-            &[0x90],
-            &[0x66, 0x90],
-            &[0x0f, 0x1f, 0x00],
-            &[0x0f, 0x1f, 0x40, 0x00],
-            &[0x0f, 0x1f, 0x44, 0x00, 0x00],
-            &[0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00],
-            &[0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00],
-            &[0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
-            &[0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
-        ];
-        let nop = NOPS[bytes.clamp(1, 9) - 1];
-        nop.iter().for_each(|&byte| self.encoder.write_u8(byte));
-        self.at += nop.len();
-    }
-
-    /// Adds the immediate to a counter.
-    fn step(&mut self, inst: &Inst) -> u8 {
-        let counter = self.general(inst.src[0]);
-        let register = Operand::Register(general(counter));
-        self.plain(Code::Add_rm64_imm32, &[register, Operand::Word(inst.imm)]);
-        if let found @ Found::Saved(_) = self.found(inst.src[0]) {
-            let to = Operand::Memory(self.saved(found));
-            self.plain(Code::Mov_rm64_r64, &[to, register]);
-        }
-        counter
-    }
-
-    /// Moves within general registers, unless there is nothing to move.
-    fn move_general(&mut self, to: u8, from: u8) {
-        if to != from {
-            let (to, from) = (Operand::Register(general(to)), Operand::Register(general(from)));
-            self.plain(Code::Mov_r64_rm64, &[to, from]);
-        }
-    }
-
-    fn arithmetic(&mut self, inst: &Inst) {
-        let d = self.target(inst.dst);
-        let to = Operand::Register(general(d));
-        let short = Operand::Register(general32(d));
-        let [a, b, _] = inst.src;
-        match inst.op {
-            Op::SetG => match (u32::try_from(inst.wide), i32::try_from(inst.wide)) {
-                (Ok(0), _) => self.plain(Code::Xor_r32_rm32, &[short, short]),
-                (Ok(number), _) => {
-                    let out = Instruction::with2(Code::Mov_r32_imm32, general32(d), number);
-                    self.write_made(out);
-                }
-                (_, Ok(number)) => {
-                    self.plain(Code::Mov_rm64_imm32, &[to, Operand::Word(number)]);
-                }
-                _ => {
-                    let out = Instruction::with2(Code::Mov_r64_imm64, general(d), inst.wide);
-                    self.write_made(out);
-                }
-            },
-            Op::MulG => {
-                let (a, b) = (self.general(a), self.general(b));
-                self.move_general(d, a);
-                self.plain(Code::Imul_r64_rm64, &[to, Operand::Register(general(b))]);
-            }
-            Op::ShrG => {
-                let a = self.general(a);
-                self.move_general(d, a);
-                self.plain(Code::Shr_rm64_imm8, &[to, Operand::Byte(inst.imm)]);
-            }
-            Op::AndG => {
-                let a = self.general(a);
-                self.move_general(d, a);
-                self.plain(Code::And_rm64_imm32, &[to, Operand::Word(inst.imm)]);
-            }
-            _ => {
-                let (a, b) = (self.general(a), self.general(b));
-                let b = Operand::Register(general(b));
-                self.move_general(d, a);
-                self.plain(Code::Cmp_r64_rm64, &[to, b]);
-                self.plain(Code::Cmovg_r64_rm64, &[to, b]);
-            }
-        }
-        self.settle(inst.dst);
-    }
-
-    fn write_made(&mut self, made: Result<Instruction, iced_x86::IcedError>) {
-        match made {
-            Ok(out) => self.write(&out),
-            Err(e) => {
-                self.refused.get_or_insert_with(|| e.to_string());
-            }
-        }
-    }
-
-    fn copy(&mut self, inst: &Inst) {
-        let (dst, src) = (inst.dst, inst.src[0]);
-        let (to, from) = (self.found(dst), self.found(src));
-        if to == from {
-            return;
-        }
-        let d = self.target(dst);
-        match (self.wide.class(dst), from) {
-            (Class::General, Found::Register(number)) => self.move_general(d, number),
-            (Class::General, _) => {
-                let from = Operand::Memory(self.saved(from));
-                self.plain(Code::Mov_r64_rm64, &[Operand::Register(general(d)), from]);
-            }
-            (Class::Vector, _) if self.wide.infos[src.index()].bits == Some(0) => self.zero(d),
-            (Class::Vector, Found::Register(number)) => self.move_vector(d, number),
-            (Class::Vector, _) => self.load_vector(d, from),
-            (Class::Mask, Found::Register(number)) => {
-                let to = Operand::Register(mask(d));
-                self.plain(Code::VEX_Kmovq_kr_km64, &[to, Operand::Register(mask(number))]);
-            }
-            (Class::Mask, _) => {
-                let from = Operand::Memory(self.saved(from));
-                self.plain(Code::VEX_Kmovq_kr_km64, &[Operand::Register(mask(d)), from]);
-            }
-        }
-        self.settle(dst);
-    }
-
-    fn zero(&mut self, number: u8) {
-        let row = row(self.wide.level, Op::Zero, 4);
-        let register = Operand::Register(vector(self.wide.level.size(), number));
-        self.plain(sized(row.code, self.wide.level.size()), &[register; 3]);
-    }
-
-    fn move_vector(&mut self, to: u8, from: u8) {
-        if to != from {
-            let size = self.wide.level.size();
-            let row = row(self.wide.level, Op::Load, 4);
-            let operands = [to, from].map(|r| Operand::Register(vector(size, r)));
-            self.plain(sized(row.code, size), &operands);
-        }
-    }
-
     /// An operand that may lie in memory, if it can be read there; else it is loaded.
-    fn anywhere(&mut self, inst: &Inst, slot: usize, size: u8, splats: bool) -> Operand {
+    pub(super) fn anywhere(&mut self, inst: &Inst, slot: usize, size: u8, splats: bool) -> Operand {
         let reg = inst.src[slot];
         if let (Reg::NONE, Some(mem)) = (reg, inst.mem) {
             return Operand::Memory(self.address(mem, size));
@@ -547,50 +344,8 @@ impl Emit<'_> {
         }
     }
 
-    fn fma(&mut self, inst: &Inst) {
-        let (level, size) = (self.wide.level, inst.size);
-        let splats = level == Level::Avx512;
-        let mut operands = [0, 1, 2].map(|slot| self.anywhere(inst, slot, size, splats));
-        let in_memory = operands.map(|operand| matches!(operand, Operand::Memory(_)));
-        let memory = (0..3).find(|&k| in_memory[k]);
-        for k in (0..3).filter(|&k| in_memory[k] && Some(k) != memory) {
-            operands[k] = Operand::Register(vector(size, self.vector(inst.src[k])));
-        }
-        let d = self.target(inst.dst);
-        let to = vector(size, d);
-        let at = |k: usize| match operands[k] {
-            Operand::Register(register) => register,
-            Operand::Memory(_) | Operand::Byte(_) | Operand::Word(_) => Register::None,
-        };
-        let number = |register: Register| (register as u32 - vector(size, 0) as u32) as u8;
-        // What has to move to the result first, and the other operands.
-        let (form, moved, second, third) = match memory {
-            Some(2) if to == at(1) => (FmaForm::F213, None, at(0), operands[2]),
-            Some(2) if to == at(0) => (FmaForm::F213, None, at(1), operands[2]),
-            Some(2) => (FmaForm::F213, Some(at(0)), at(1), operands[2]),
-            Some(k) => {
-                let other = at(1 - k);
-                match to {
-                    _ if to == at(2) => (FmaForm::F231, None, other, operands[k]),
-                    _ if to == other => (FmaForm::F132, None, at(2), operands[k]),
-                    _ => (FmaForm::F231, Some(at(2)), other, operands[k]),
-                }
-            }
-            None if to == at(2) => (FmaForm::F231, None, at(0), operands[1]),
-            None if to == at(0) => (FmaForm::F213, None, at(1), operands[2]),
-            None if to == at(1) => (FmaForm::F213, None, at(0), operands[2]),
-            None => (FmaForm::F231, Some(at(2)), at(0), operands[1]),
-        };
-        if let Some(register) = moved {
-            self.move_vector(d, number(register));
-        }
-        let code = sized(fma(level, form, inst.imm != 0, inst.width), size);
-        self.plain(code, &[Operand::Register(to), Operand::Register(second), third]);
-        self.settle(inst.dst);
-    }
-
     /// An instruction that its row describes.
-    fn regular(&mut self, inst: &Inst) {
+    pub(super) fn regular(&mut self, inst: &Inst) {
         let row = row(self.wide.level, inst.op, inst.width);
         let halves = matches!(inst.op, Op::Quarters | Op::InsertQuarter | Op::Join);
         let size = if row.fixed && !halves { 0 } else { inst.size };

@@ -13,6 +13,7 @@ mod lanes;
 mod loops;
 mod memory;
 mod prepare;
+mod special;
 
 use crate::codegen::LoopNest;
 use crate::emit::{Emitter, Tuning};
