@@ -279,10 +279,8 @@ impl<'k, R: Copy> Product<'k, R> {
             acc = g.close(lp, &next);
         }
         if self.inline {
-            // Column by column: what follows the store of a part of a vector must wait for it where it reads beside it.
-            for i in 0..acc.len() {
-                let (vector, row) = (i / tile.rows, i % tile.rows);
-                let acc = acc[row * tile.vectors + vector];
+            for (i, &acc) in acc.iter().enumerate() {
+                let (row, vector) = (i / tile.vectors, i % tile.vectors);
                 let spot = self.along_m(g, spot, Pos::Const(0), row);
                 let site = spot.site.at(g, Pos::Const(0), vector * self.shape.lanes);
                 self.finish(g, site.with_lanes(vec![acc]), self.lanes(tile, vector));
@@ -389,24 +387,23 @@ impl<'k, R: Copy> Product<'k, R> {
         for (i, &acc) in acc.iter().enumerate() {
             spill(g, self.shape, self.lane, acc, slot.plus((i * lanes) as i64 * width));
         }
+        let rows = g.open(tile.rows, 1, &[]);
+        let spot = self.along_m(g, spot, rows.pos, 0);
+        let row = g.advance(slot, rows.pos, row_bytes);
         let step = self.epilogue.shape.lanes;
         let columns = (tile.vectors - 1) * lanes + tile.last;
         let looped = columns / step * step;
-        // First the whole vectors of all rows, then what is left, for the same reason as above.
         for (first, last) in [(0, looped), (looped, columns)] {
             if first == last {
                 continue;
             }
-            let rows = g.open(tile.rows, 1, &[]);
-            let spot = self.along_m(g, spot, rows.pos, 0);
-            let row = g.advance(slot, rows.pos, row_bytes);
             let lp = g.open(last - first, step, &[]);
             let at = g.advance(row, lp.pos, width).plus(first as i64 * width);
             let acc = reload(g, self.epilogue.shape, self.lane, at);
             let site = spot.site.at(g, lp.pos, first);
             self.finish(g, site.with_lanes(vec![acc]), step.min(last - first));
             g.close(lp, &[]);
-            g.close(rows, &[]);
         }
+        g.close(rows, &[]);
     }
 }

@@ -143,7 +143,6 @@ pub(super) enum Op {
     StoreOne,
     /// Under a vector of masks.
     LoadV,
-    StoreV,
     /// Bytes of 16 lanes.
     LoadBytes,
     StoreBytes,

@@ -272,11 +272,6 @@ pub(super) fn row(level: Level, op: Op, width: u8) -> Row {
             memory: None,
             ..one(none, [VEX_Vmaskmovps_xmm_xmm_m128, VEX_Vmaskmovpd_xmm_xmm_m128])
         },
-        Op::StoreV => Row {
-            places: &[M, V(B), V(A)],
-            memory: None,
-            ..one(none, [VEX_Vmaskmovps_m128_xmm_xmm, VEX_Vmaskmovpd_m128_xmm_xmm])
-        },
         Op::LoadBytes => {
             fixed(if wide { EVEX_Vmovdqu8_xmm_k1z_xmmm128 } else { INVALID }, &[X(Dst), M])
         }
@@ -482,12 +477,12 @@ mod tests {
     use crate::wide::encode::sized;
 
     #[rustfmt::skip]
-    const OPS: [Op; 65] = [
+    const OPS: [Op; 64] = [
         Op::AddF, Op::SubF, Op::MulF, Op::DivF, Op::MinF, Op::MaxF, Op::SqrtF, Op::RoundF, Op::AddI, Op::SubI, Op::MulI,
         Op::MinI, Op::MaxI, Op::AbsI, Op::And, Op::Or, Op::Xor, Op::Shl, Op::Shr, Op::Sar, Op::CompareF, Op::CompareI,
         Op::CompareU, Op::EqualI, Op::GreaterI, Op::Test, Op::TestBytes, Op::Blend, Op::BlendV, Op::I32ToF32,
         Op::F32ToI32, Op::I64ToF64, Op::F64ToI64, Op::F32ToF64, Op::F64ToF32, Op::I32ToF64, Op::F64ToI32, Op::F32ToI64,
-        Op::I64ToF32, Op::I32ToI64, Op::Load, Op::Store, Op::LoadOne, Op::StoreOne, Op::LoadV, Op::StoreV,
+        Op::I64ToF32, Op::I32ToI64, Op::Load, Op::Store, Op::LoadOne, Op::StoreOne, Op::LoadV,
         Op::LoadBytes, Op::StoreBytes, Op::Widen, Op::Narrow, Op::InsertByte, Op::ExtractByte, Op::Splat, Op::SplatG,
         Op::FromG, Op::ToG, Op::Align, Op::Swap, Op::Quarters, Op::UnpackLow, Op::UnpackHigh, Op::InsertQuarter,
         Op::Join, Op::OnesK, Op::Zero,

@@ -175,6 +175,27 @@ impl Wide {
         Some((steps, Mem { index: steps, scale: shape.width as u8, ..mem }))
     }
 
+    /// Stores the first lanes in pieces of 32, 16, 8 and 4 bytes. Loads that lie beside what a masked store leaves out
+    /// would wait for it, and those of the next row often do.
+    fn store_part(&mut self, shape: Shape, lane: Lane, value: Reg, ptr: Ptr<Reg>, run: Run) {
+        let width = usize::from(self.width(shape, lane));
+        let mut first = 0;
+        for (bytes, op, size) in
+            [(32, Op::Store, 1), (16, Op::Store, 0), (8, Op::StoreOne, 0), (4, Op::StoreOne, 0)]
+        {
+            let lanes = bytes / width;
+            if lanes == 0 || run.lanes - first < lanes {
+                continue;
+            }
+            let part = if first == 0 { value } else { self.lanes_from(shape, lane, value, first) };
+            let mem = Some(self.operand(ptr.plus(run.step(first))));
+            let src = [part, NONE, NONE];
+            let width = if op == Op::StoreOne { bytes as u8 } else { width as u8 };
+            self.effect(Inst { mem, width, size, src, ..Inst::new(op) });
+            first += lanes;
+        }
+    }
+
     /// A mask that a gather or scatter may use up.
     fn used_up(&mut self, shape: Shape, lanes: usize) -> Reg {
         let mask = self.first_lanes(shape, lanes);
@@ -292,18 +313,10 @@ impl Memory for Wide {
                 ..self.inst(Op::Scatter, shape, lane, src)
             });
         }
-        let inst = match self.level {
-            _ if run.lanes == shape.lanes => self.inst(Op::Store, shape, lane, src),
-            Level::Avx512 => {
-                let mask = self.first_lanes(shape, run.lanes);
-                Inst { mask, ..self.inst(Op::Store, shape, lane, src) }
-            }
-            Level::Avx2 => {
-                let mask = self.first_lanes(shape, run.lanes);
-                self.inst(Op::StoreV, shape, lane, [value, mask, NONE])
-            }
-        };
-        self.effect(Inst { mem: Some(mem), ..inst });
+        if run.lanes < shape.lanes {
+            return self.store_part(shape, lane, value, ptr, run);
+        }
+        self.effect(Inst { mem: Some(mem), ..self.inst(Op::Store, shape, lane, src) });
     }
 
     fn load_at(
