@@ -187,6 +187,14 @@ fn main() {
         ("log", |b, x| b.log(x)),
         ("tanh", |b, x| b.tanh(x)),
         ("sigmoid", |b, x| b.sigmoid(x)),
+        ("chain", |b, x| {
+            let (tanh, sigmoid) = (b.tanh(x), b.sigmoid(x));
+            let size = b.abs(x);
+            let size = b.neg(size);
+            let small = b.exp(size);
+            let log = b.log1p(small);
+            b.fma(tanh, sigmoid, log)
+        }),
     ] {
         measure(name, map(function, n), &[n, n], n as f64, "elements/ns");
     }
@@ -194,6 +202,7 @@ fn main() {
     measure("max rows 64x10", fold(FoldOp::Max, 64, 10), &[640, 64], 640.0, "elements/ns");
     measure("softmax 64x10", softmax(64, 10), &[640, 640], 640.0, "elements/ns");
     measure("softmax 64x1000", softmax(64, 1000), &[64000, 64000], 64e3, "elements/ns");
+    measure("softmax 128x1000", softmax(128, 1000), &[128_000; 2], 128e3, "elements/ns");
     measure("sum columns 64x100", columns(64, 100), &[6400, 100], 6400.0, "elements/ns");
     for (m, n, k) in [
         (32, 25, 64),
