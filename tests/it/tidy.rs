@@ -42,13 +42,14 @@ const ARROWS: [(&str, &[&str]); 11] = [
 ];
 
 /// Outside crates that have one home.
-const HOMES: [(&str, &str); 6] = [
+const HOMES: [(&str, &str); 7] = [
     ("egg", "rewrite"),
     ("petgraph", "schedule"),
     ("cranelift-codegen", "jit"),
     ("cranelift-frontend", "jit"),
     ("cranelift-jit", "jit"),
     ("cranelift-module", "jit"),
+    ("iced-x86", "jit"),
 ];
 
 fn dependencies(name: &str) -> Vec<String> {

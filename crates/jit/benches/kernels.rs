@@ -69,11 +69,12 @@ fn measure(name: &str, kind: KernelKind, sizes: &[usize], units: f64, unit: &str
         best = best.min(round.elapsed().as_secs_f64() / f64::from(rounds));
     }
     println!(
-        "{name:24} {:9.2} us  {:8.3} {unit}  compile {:5} us  {:6} bytes",
+        "{name:24} {:9.2} us  {:8.3} {unit}  compile {:5} us  {:6} bytes  {}",
         best * 1e6,
         units / best / 1e9,
         compiling.as_micros(),
-        executable.code_bytes()
+        executable.code_bytes(),
+        executable.report().functions[0].isa
     );
 }
 
@@ -186,6 +187,14 @@ fn main() {
         ("log", |b, x| b.log(x)),
         ("tanh", |b, x| b.tanh(x)),
         ("sigmoid", |b, x| b.sigmoid(x)),
+        ("chain", |b, x| {
+            let (tanh, sigmoid) = (b.tanh(x), b.sigmoid(x));
+            let size = b.abs(x);
+            let size = b.neg(size);
+            let small = b.exp(size);
+            let log = b.log1p(small);
+            b.fma(tanh, sigmoid, log)
+        }),
     ] {
         measure(name, map(function, n), &[n, n], n as f64, "elements/ns");
     }
@@ -193,10 +202,17 @@ fn main() {
     measure("max rows 64x10", fold(FoldOp::Max, 64, 10), &[640, 64], 640.0, "elements/ns");
     measure("softmax 64x10", softmax(64, 10), &[640, 640], 640.0, "elements/ns");
     measure("softmax 64x1000", softmax(64, 1000), &[64000, 64000], 64e3, "elements/ns");
+    measure("softmax 128x1000", softmax(128, 1000), &[128_000; 2], 128e3, "elements/ns");
     measure("sum columns 64x100", columns(64, 100), &[6400, 100], 6400.0, "elements/ns");
-    for (m, n, k) in
-        [(32, 25, 64), (32, 64, 784), (64, 64, 64), (128, 128, 128), (256, 256, 256), (1, 100, 784)]
-    {
+    for (m, n, k) in [
+        (32, 25, 64),
+        (32, 64, 784),
+        (64, 64, 64),
+        (128, 128, 128),
+        (256, 256, 256),
+        (512, 512, 512),
+        (1, 100, 784),
+    ] {
         let flops = 2.0 * (m * n * k) as f64;
         let sizes = [m * k, n * k, n, m * n];
         for (form, a, b) in

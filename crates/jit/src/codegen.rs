@@ -3,6 +3,8 @@
 use crate::clif::{self, Features};
 use crate::compile::JitConfig;
 use crate::error::JitError;
+use crate::isa::Isa;
+use crate::wide;
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{AbiParam, types::I64};
@@ -47,6 +49,8 @@ pub(crate) struct Code {
     pub(crate) alignment: u64,
     /// Constants that its last argument points to.
     pub(crate) table: Vec<u8>,
+    /// What its instructions are of.
+    pub(crate) isa: Isa,
     pub(crate) time: Duration,
     pub(crate) listing: Option<String>,
 }
@@ -56,6 +60,7 @@ pub(crate) fn generate(
     jobs: &[Job<'_>],
     isa: &dyn TargetIsa,
     features: Features,
+    chosen: Isa,
     config: &JitConfig,
 ) -> Result<Vec<Code>, JitError> {
     let next = AtomicUsize::new(0);
@@ -63,6 +68,7 @@ pub(crate) fn generate(
         let mut maker = Maker {
             isa,
             features,
+            chosen,
             listing: config.listing,
             context: Context::new(),
             scratch: FunctionBuilderContext::new(),
@@ -95,6 +101,7 @@ pub(crate) fn generate(
 struct Maker<'a> {
     isa: &'a dyn TargetIsa,
     features: Features,
+    chosen: Isa,
     listing: bool,
     context: Context,
     scratch: FunctionBuilderContext,
@@ -104,6 +111,19 @@ impl Maker<'_> {
     fn function(&mut self, job: &Job<'_>) -> Result<Code, JitError> {
         let started = Instant::now();
         let internal = |what: String| JitError::Internal { kernel: job.name.to_string(), what };
+        if let Some(level) = self.chosen.level() {
+            let made = wide::compile(level, job.nest, job.args, self.listing).map_err(internal)?;
+            if let Some(function) = made {
+                return Ok(Code {
+                    bytes: function.bytes,
+                    alignment: 64,
+                    table: function.table,
+                    isa: self.chosen,
+                    time: started.elapsed(),
+                    listing: function.listing,
+                });
+            }
+        }
         let context = &mut self.context;
         context.clear();
         context.func.signature.call_conv = self.isa.default_call_conv();
@@ -132,6 +152,7 @@ impl Maker<'_> {
             bytes: code.code_buffer().to_vec(),
             alignment: u64::from(code.buffer.alignment),
             table,
+            isa: if self.chosen == Isa::Baseline { Isa::Baseline } else { Isa::Clif },
             time: started.elapsed(),
             listing,
         })

@@ -6,6 +6,7 @@ use crate::clif::Features;
 use crate::codegen::{Code, Job, LoopNest, generate};
 use crate::error::JitError;
 use crate::executable::{Executable, Machine};
+use crate::isa::Isa;
 use crate::program::{KernelFn, Parts, Programs};
 use cranelift_codegen::ir::{AbiParam, types::I64};
 use cranelift_codegen::isa::OwnedTargetIsa;
@@ -15,17 +16,6 @@ use cranelift_module::{Module, ModuleError, default_libcall_names};
 use eggrad_schedule::{ALIGN, Kernel, MAX_BYTES, Plan};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
-
-/// Which instructions may be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Isa {
-    /// Those of this processor.
-    #[default]
-    Host,
-    /// Those that every processor of this architecture has. On x86-64 that leaves out fused multiply-add, so results
-    /// are no longer bit-equal to the plan evaluator's.
-    Baseline,
-}
 
 /// How plans are compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,13 +53,15 @@ impl Default for JitConfig {
 pub struct FunctionReport {
     /// Name of the first kernel that uses it.
     pub kernel: String,
+    /// What its instructions are of; never `Host`.
+    pub isa: Isa,
     /// Number of kernels that use it.
     pub uses: usize,
     /// Bytes of machine code.
     pub code_bytes: usize,
     /// Time spent on making it.
     pub time: Duration,
-    /// Cranelift's intermediate form and its lowered form, if asked for.
+    /// Its instructions, if asked for; what Cranelift made, in its intermediate form too.
     pub listing: Option<String>,
 }
 
@@ -85,7 +77,8 @@ pub struct CompileReport {
 /// Compiles every kernel of a plan and of the plans nested in it.
 ///
 /// # Errors
-/// [`JitError::Unsupported`], [`JitError::Memory`] and [`JitError::TooLarge`] say what this machine lacks. The rest are bugs:
+/// [`JitError::Unsupported`], [`JitError::MissingIsa`], [`JitError::Memory`] and [`JitError::TooLarge`] say what this
+/// machine lacks, [`JitError::UnknownIsa`] that the environment names no instructions. The rest are bugs:
 /// [`JitError::Plan`] of the scheduler, [`JitError::Internal`] of this crate.
 pub fn compile(plan: &Plan, config: &JitConfig) -> Result<Executable, JitError> {
     let started = Instant::now();
@@ -93,7 +86,8 @@ pub fn compile(plan: &Plan, config: &JitConfig) -> Result<Executable, JitError> 
         return Err(JitError::TooLarge { bytes: plan.arena_bytes });
     }
     check(plan).map_err(JitError::Plan)?;
-    let isa = target(config)?;
+    let chosen = config.isa.resolve()?;
+    let isa = target(config, chosen)?;
     let features = Features { fma: has(&isa, "has_fma"), rounds: has(&isa, "has_sse41") };
     let mut known: HashMap<(LoopNest<'_>, usize), usize> = HashMap::new();
     let mut distinct: Vec<Job<'_>> = vec![];
@@ -110,12 +104,13 @@ pub fn compile(plan: &Plan, config: &JitConfig) -> Result<Executable, JitError> 
         }
         uses[at] += 1;
     }
-    let codes = generate(&distinct, &*isa, features, config)?;
+    let codes = generate(&distinct, &*isa, features, chosen, config)?;
     let (machine, pointers) = place(isa, &distinct, &codes)?;
     let mut report = CompileReport::default();
     for (i, (job, code)) in distinct.iter().zip(&codes).enumerate() {
         report.functions.push(FunctionReport {
             kernel: job.name.to_string(),
+            isa: code.isa,
             uses: uses[i],
             code_bytes: code.bytes.len(),
             time: code.time,
@@ -172,7 +167,7 @@ impl Constants {
     }
 }
 
-fn target(config: &JitConfig) -> Result<OwnedTargetIsa, JitError> {
+fn target(config: &JitConfig, chosen: Isa) -> Result<OwnedTargetIsa, JitError> {
     let unsupported = |what: &dyn std::fmt::Display| JitError::Unsupported(what.to_string());
     if cfg!(target_endian = "big") {
         return Err(unsupported(&"constants of plans are little-endian"));
@@ -191,7 +186,7 @@ fn target(config: &JitConfig) -> Result<OwnedTargetIsa, JitError> {
     ] {
         flags.set(name, value).map_err(|e| unsupported(&e))?;
     }
-    let detect = config.isa == Isa::Host;
+    let detect = chosen != Isa::Baseline;
     let builder = cranelift_native::builder_with_options(detect).map_err(|e| unsupported(&e))?;
     let isa = builder.finish(settings::Flags::new(flags)).map_err(|e| unsupported(&e))?;
     if isa.pointer_type() != I64 {

@@ -1,5 +1,6 @@
 //! What can go wrong when compiling and when running.
 
+use crate::isa::{ISA_VARIABLE, Isa};
 use eggrad_ir::DType;
 use std::fmt;
 
@@ -9,6 +10,21 @@ pub enum JitError {
     /// There is no machine-code back end for this processor.
     #[error("no machine code can be made for this processor: {0}")]
     Unsupported(String),
+    /// The instructions that were asked for are not there.
+    #[error(
+        "this processor has no {lacks}, which `{isa}` needs; leave the choice to it with `host`, or take `clif`"
+    )]
+    MissingIsa {
+        /// What was asked for.
+        isa: Isa,
+        /// The first feature it lacks.
+        lacks: &'static str,
+    },
+    /// The environment variable names no instructions.
+    #[error(
+        "`{ISA_VARIABLE}` is `{0}`, which is none of `host`, `avx512`, `avx2`, `clif` and `baseline`"
+    )]
+    UnknownIsa(String),
     /// The system gave no memory for code.
     #[error("no memory for machine code: {0}")]
     Memory(String),

@@ -1,4 +1,4 @@
-//! Plans to machine code, with Cranelift.
+//! Plans to machine code, with Cranelift, and with AVX2 and AVX-512 instructions of our own.
 //!
 //! [`compile`] turns every kernel of a plan, and of the plans nested in it, into a function and [`Executable::run`] calls them one after the other over
 //! the caller's arrays, without allocating. What a kernel computes, and in which order, is said by the plan alone: the
@@ -16,10 +16,13 @@ mod emit;
 mod error;
 mod executable;
 mod flush;
+mod isa;
 mod pool;
 mod program;
+mod wide;
 
 pub use array::{Aligned, ArrayMut, ArrayRef, Element};
-pub use compile::{CompileReport, FunctionReport, Isa, JitConfig, compile};
+pub use compile::{CompileReport, FunctionReport, JitConfig, compile};
 pub use error::{JitError, Role, RunError};
 pub use executable::{Executable, SharedStates, States, Workspace};
+pub use isa::{ISA_VARIABLE, Isa};

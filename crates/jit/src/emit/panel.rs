@@ -19,7 +19,7 @@ const PANEL_BYTES: usize = 96 << 10;
 /// How a product is cut up.
 pub(super) struct Panels {
     /// Rows of a panel, a multiple of those of a tile.
-    rows: usize,
+    pub(super) rows: usize,
     /// Columns of a panel, rounded up to whole vectors.
     columns: usize,
     /// Loops of `k` that go from block to block.
@@ -51,6 +51,11 @@ impl Panels {
             .then(|| length.div_ceil(length / TERMS).next_multiple_of(4))
             .filter(|&chunk| chunk < length);
         Some(Panels { rows, columns, outer, chunk })
+    }
+
+    /// Terms of a block, where it is of one loop.
+    pub(super) fn terms(&self, k: &ProductKernel) -> Option<usize> {
+        (self.outer + 1 == k.k.len()).then(|| self.chunk.unwrap_or(k.k[self.outer]))
     }
 }
 

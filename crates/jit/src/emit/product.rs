@@ -11,6 +11,13 @@ use eggrad_schedule::{Access, ProductKernel};
 /// Steps along `k` in one round of the loops that matter.
 const UNROLL: usize = 4;
 
+/// Bytes of the stack that a packed panel of the right operand may take.
+const PANEL_BYTES: usize = 128 << 10;
+
+/// Bytes of a right operand that is walked again for each tile of rows from farther than the nearest cache, and is
+/// better packed.
+const FAR_BYTES: usize = 256 << 10;
+
 pub(crate) fn emit<E: Emitter>(g: &mut E, k: &ProductKernel, begin: E::Reg, end: E::Reg) {
     if k.m == 0 || k.n == 0 || k.batch.contains(&0) {
         return;
@@ -33,13 +40,16 @@ pub(crate) fn emit<E: Emitter>(g: &mut E, k: &ProductKernel, begin: E::Reg, end:
         && strides[n_dim] != 1
         && strides.last() == Some(&1)
         && innermost(k) >= UNROLL;
-    let tile = if transpose {
-        (k.m.min(g.tuning().transposed_rows), 1)
-    } else {
-        choose_tile(g.tuning(), k.m, k.n.div_ceil(shape.lanes))
-    };
+    let mut tile = choose_tile(g.tuning(), k.m, k.n.div_ceil(shape.lanes));
+    let mut panels = Panels::new(k, tile, shape);
+    let panel = panel_bytes(g.tuning(), k, tile, shape, transpose, panels.as_ref());
+    if transpose && panel.is_none() {
+        tile = (k.m.min(g.tuning().transposed_rows), 1);
+        panels = Panels::new(k, tile, shape);
+    }
+    let panel = panel.map(|bytes| g.slot(bytes));
     let range = k.batch.is_empty().then_some((begin, end));
-    let product = Product { k, lane, shape, tile, epilogue, inline, transpose };
+    let product = Product { k, lane, shape, tile, epilogue, inline, transpose, panel };
 
     let mut accesses = vec![k.a.clone(), k.b.clone()];
     accesses.extend(k.accesses.iter().cloned());
@@ -61,11 +71,34 @@ pub(crate) fn emit<E: Emitter>(g: &mut E, k: &ProductKernel, begin: E::Reg, end:
         lanewise: false,
     };
     let spot = Spot { a: ptrs[0], b: ptrs[1], partial: None, site };
-    match Panels::new(k, tile, shape) {
+    match panels {
         Some(panels) => product.panels(g, &spot, &panels, range),
         None => product.columns(g, &spot, Pass { range, work: Work::All }),
     }
     close_outer(g, loops);
+}
+
+/// Bytes of a panel for the right operand's columns of a tile, if it is worth packing: when it is far away or lies across,
+/// and many tiles of rows read it. Sums over several loops are read where they lie.
+fn panel_bytes(
+    tuning: &Tuning,
+    k: &ProductKernel,
+    tile: (usize, usize),
+    shape: Shape,
+    transpose: bool,
+    panels: Option<&Panels>,
+) -> Option<usize> {
+    let terms = match panels {
+        Some(panels) => panels.terms(k)?,
+        None if k.k.len() == 1 => k.k[0],
+        None => return None,
+    };
+    let rows = panels.map_or(k.m, |panels| panels.rows.min(k.m));
+    let again = if transpose { tuning.transposed_rows } else { 4 * tile.0 };
+    let size = k.k.iter().fold(k.n * shape.width, |size, &length| size.saturating_mul(length));
+    let bytes = terms.saturating_mul(tile.1 * shape.lanes * shape.width);
+    let far = transpose || size >= FAR_BYTES;
+    (shape.is_vector() && far && rows > again && bytes <= PANEL_BYTES).then_some(bytes)
 }
 
 /// Terms of the innermost loop of the sums.
@@ -143,6 +176,8 @@ pub(super) struct Product<'k, R> {
     inline: bool,
     /// Whether the right operand is loaded along `k` and transposed in registers.
     transpose: bool,
+    /// Where the columns of a tile are first copied to, side by side, if at all.
+    panel: Option<Ptr<R>>,
 }
 
 impl<'k, R: Copy> Product<'k, R> {
@@ -216,6 +251,7 @@ impl<'k, R: Copy> Product<'k, R> {
             let lp = g.open(looped, block, &[]);
             let spot = self.along_n(g, spot, lp.pos, 0);
             let tile = Tile { rows, vectors: self.tile.1, last: lanes, unroll: UNROLL };
+            self.pack(g, &spot, tile, pass.work);
             self.rows(g, &spot, tile, pass);
             g.close(lp, &[]);
         }
@@ -223,8 +259,72 @@ impl<'k, R: Copy> Product<'k, R> {
         if rest > 0 {
             let spot = self.along_n(g, spot, Pos::Const(0), looped);
             let (vectors, last) = (rest.div_ceil(lanes), (rest - 1) % lanes + 1);
-            self.rows(g, &spot, Tile { rows, vectors, last, unroll: UNROLL }, pass);
+            let tile = Tile { rows, vectors, last, unroll: UNROLL };
+            self.pack(g, &spot, tile, pass.work);
+            self.rows(g, &spot, tile, pass);
         }
+    }
+
+    /// Bytes from one step along `k` to the next in a packed panel.
+    fn panel_step(&self, tile: Tile) -> i64 {
+        (tile.vectors * self.shape.lanes * self.shape.width) as i64
+    }
+
+    /// Copies the right operand's columns of a tile to the panel.
+    fn pack(
+        &self,
+        g: &mut impl Emitter<Reg = R>,
+        spot: &Spot<'k, R>,
+        tile: Tile,
+        work: Work<'_>,
+    ) {
+        let lengths = match work {
+            Work::All => self.k.k.as_slice(),
+            Work::Add(lengths) => lengths,
+            Work::Finish => return,
+        };
+        let (Some(panel), &[terms]) = (self.panel, lengths) else { return };
+        let inner = self.m_dim() + 1 + self.k.k.len();
+        let (b_step, step) = (stride_bytes(&self.k.b, inner), self.panel_step(tile));
+        let whole = terms / UNROLL * UNROLL;
+        for (first, last, count) in [(0, whole, UNROLL), (whole, terms, 1)] {
+            if first == last {
+                continue;
+            }
+            let lp = g.open(last - first, count, &[]);
+            let from = g.advance(spot.b, lp.pos, b_step).plus(b_step.wrapping_mul(first as i64));
+            let to = g.advance(panel, lp.pos, step).plus(step * first as i64);
+            for (i, right) in self.rights(g, from, b_step, tile, count).into_iter().enumerate() {
+                for (vector, &right) in right.iter().enumerate() {
+                    let at = (vector * self.shape.lanes * self.shape.width) as i64;
+                    spill(g, self.shape, self.lane, right, to.plus(step * i as i64 + at));
+                }
+            }
+            g.close(lp, &[]);
+        }
+    }
+
+    /// Vectors of the right operand at each of `count` steps, `b_step` bytes apart.
+    fn rights(
+        &self,
+        g: &mut impl Emitter<Reg = R>,
+        b: Ptr<R>,
+        b_step: i64,
+        tile: Tile,
+        count: usize,
+    ) -> Vec<Vec<R>> {
+        if self.transpose && count == UNROLL {
+            let vectors = 0..tile.vectors;
+            let columns: Vec<[R; UNROLL]> =
+                vectors.map(|v| self.transposed(g, b, v, self.lanes(tile, v))).collect();
+            return (0..count).map(|i| columns.iter().map(|v| v[i]).collect()).collect();
+        }
+        let at = |i: usize| b.plus(b_step.wrapping_mul(i as i64));
+        (0..count)
+            .map(|i| {
+                (0..tile.vectors).map(|v| self.right(g, at(i), v, self.lanes(tile, v))).collect()
+            })
+            .collect()
     }
 
     /// All rows of a column of tiles.
@@ -369,21 +469,23 @@ impl<'k, R: Copy> Product<'k, R> {
         let m = self.m_dim();
         let inner = m + 1 + self.k.k.len();
         let (a_row, a_step) = (stride_bytes(&self.k.a, m), stride_bytes(&self.k.a, inner));
-        let b_step = stride_bytes(&self.k.b, inner);
+        let (b, b_step) = match self.panel {
+            Some(panel) => (panel, self.panel_step(tile)),
+            None => (spot.b, stride_bytes(&self.k.b, inner)),
+        };
         let a = g.advance(spot.a, pos, a_step).plus(a_step.wrapping_mul(by as i64));
-        let b = g.advance(spot.b, pos, b_step).plus(b_step.wrapping_mul(by as i64));
-        let transposed = (self.transpose && count == UNROLL).then(|| {
-            let vectors = 0..tile.vectors;
-            vectors.map(|v| self.transposed(g, b, v, self.lanes(tile, v))).collect::<Vec<_>>()
-        });
+        let b = g.advance(b, pos, b_step).plus(b_step.wrapping_mul(by as i64));
+        // Transposed vectors are there all at once, others when they are needed.
+        let mut transposed = match self.panel {
+            None if self.transpose && count == UNROLL => self.rights(g, b, b_step, tile, count),
+            Some(_) | None => vec![],
+        }
+        .into_iter();
         for i in 0..count {
-            let right: Vec<R> = match &transposed {
-                Some(vectors) => vectors.iter().map(|v| v[i]).collect(),
-                None => {
-                    let b = b.plus(b_step.wrapping_mul(i as i64));
-                    (0..tile.vectors).map(|v| self.right(g, b, v, self.lanes(tile, v))).collect()
-                }
-            };
+            let right = transposed.next().unwrap_or_else(|| {
+                let b = b.plus(b_step.wrapping_mul(i as i64));
+                (0..tile.vectors).map(|v| self.right_here(g, b, tile, v)).collect()
+            });
             for row in 0..tile.rows {
                 let by = a_row.wrapping_mul(row as i64).wrapping_add(a_step.wrapping_mul(i as i64));
                 let run = Run { dtype: self.k.a.dtype, stride: 0, lanes: self.shape.lanes };
@@ -394,6 +496,15 @@ impl<'k, R: Copy> Product<'k, R> {
                 }
             }
         }
+    }
+
+    /// Vector `vector` of the panel or the right operand at one step.
+    fn right_here(&self, g: &mut impl Emitter<Reg = R>, b: Ptr<R>, tile: Tile, vector: usize) -> R {
+        if self.panel.is_none() {
+            return self.right(g, b, vector, self.lanes(tile, vector));
+        }
+        let at = (vector * self.shape.lanes * self.shape.width) as i64;
+        reload(g, self.shape, self.lane, b.plus(at))
     }
 
     /// Vector `vector` of the right operand at one step.
@@ -445,19 +556,16 @@ impl<'k, R: Copy> Product<'k, R> {
         let step = self.epilogue.shape.lanes;
         let columns = (tile.vectors - 1) * lanes + tile.last;
         let looped = columns / step * step;
-        if looped > 0 {
-            let lp = g.open(looped, step, &[]);
-            let at = g.advance(row, lp.pos, width);
+        for (first, last) in [(0, looped), (looped, columns)] {
+            if first == last {
+                continue;
+            }
+            let lp = g.open(last - first, step, &[]);
+            let at = g.advance(row, lp.pos, width).plus(first as i64 * width);
             let acc = reload(g, self.epilogue.shape, self.lane, at);
-            let site = spot.site.at(g, lp.pos, 0);
-            self.finish(g, site.with_lanes(vec![acc]), step);
+            let site = spot.site.at(g, lp.pos, first);
+            self.finish(g, site.with_lanes(vec![acc]), step.min(last - first));
             g.close(lp, &[]);
-        }
-        if columns > looped {
-            let at = row.plus(looped as i64 * width);
-            let acc = reload(g, self.epilogue.shape, self.lane, at);
-            let site = spot.site.at(g, Pos::Const(0), looped);
-            self.finish(g, site.with_lanes(vec![acc]), columns - looped);
         }
         g.close(rows, &[]);
     }

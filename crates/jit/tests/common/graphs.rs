@@ -3,7 +3,7 @@
 use super::{get, set};
 use eggrad_interp::Tensor;
 use eggrad_ir::{DType, Graph, TensorType};
-use eggrad_jit::{Aligned, ArrayMut, ArrayRef, JitConfig, States, compile};
+use eggrad_jit::{Aligned, ArrayMut, ArrayRef, Isa, JitConfig, States, compile};
 use eggrad_schedule::{ScheduleConfig, evaluate, schedule};
 
 pub(crate) fn aligned(tensor: &Tensor) -> Aligned {
@@ -51,11 +51,27 @@ fn same_bits(what: &str, found: &Aligned, expected: &[u8]) {
     }
 }
 
-/// Outputs, then states, that machine code leaves behind, twice: a workspace may be used again.
+/// Outputs, then states, that machine code of every kind leaves behind.
 #[track_caller]
 pub(crate) fn run(graph: &Graph, inputs: &[Tensor], states: &[Tensor], fuse: bool) -> Vec<Aligned> {
+    let mut all = vec![];
+    for isa in super::isas().filter(|&isa| isa != Isa::Baseline) {
+        all = run_with(isa, graph, inputs, states, fuse);
+    }
+    all
+}
+
+/// Runs twice: a workspace may be used again.
+#[track_caller]
+fn run_with(
+    isa: Isa,
+    graph: &Graph,
+    inputs: &[Tensor],
+    states: &[Tensor],
+    fuse: bool,
+) -> Vec<Aligned> {
     let plan = schedule(graph, &ScheduleConfig { fuse }).unwrap();
-    let executable = compile(&plan, &JitConfig::default()).unwrap();
+    let executable = compile(&plan, &JitConfig { isa, ..JitConfig::default() }).unwrap();
     let inputs: Vec<Aligned> = inputs.iter().map(aligned).collect();
     let before: Vec<Aligned> = states.iter().map(aligned).collect();
     let input_bytes: Vec<Vec<u8>> = inputs.iter().map(bytes).collect();
@@ -75,10 +91,10 @@ pub(crate) fn run(graph: &Graph, inputs: &[Tensor], states: &[Tensor], fuse: boo
         let mut store = States { arrays: &mut states, map: &map, version: 0 };
         executable.run(&mut workspace, &input_refs, &mut store, &mut output_refs).unwrap();
         for (slot, (found, expected)) in plan.outputs.iter().zip(outputs.iter().zip(&expected)) {
-            same_bits(&format!("{} of\n{plan}", slot.name), found, expected);
+            same_bits(&format!("{isa}: {} of\n{plan}", slot.name), found, expected);
         }
         for (slot, (found, wanted)) in plan.states.iter().zip(states.iter().zip(&expected_states)) {
-            same_bits(&format!("{} of\n{plan}", slot.name), found, wanted);
+            same_bits(&format!("{isa}: {} of\n{plan}", slot.name), found, wanted);
         }
         all = outputs;
         all.append(&mut states);

@@ -113,24 +113,30 @@ pub(crate) fn run(executable: &Executable, args: &mut [Arg]) {
     executable.run(&mut workspace, &inputs, &mut states, &mut outputs).unwrap();
 }
 
-/// Compares machine code with the evaluator, bit for bit (any NaN equals any NaN). Returns what was computed.
+/// The instructions that this processor has, all kinds.
+pub(crate) fn isas() -> impl Iterator<Item = Isa> {
+    Isa::NAMED.into_iter().filter(|isa| isa.is_available())
+}
+
+/// Compares machine code of every kind with the evaluator, bit for bit (any NaN equals any NaN). Returns what was
+/// computed.
 #[track_caller]
 pub(crate) fn check(what: &str, kind: KernelKind, args: &[Arg]) -> Vec<Arg> {
-    let config = JitConfig { verifier: true, listing: true, ..JitConfig::default() };
-    let executable = match compile(&plan(&kind, args), &config) {
-        Ok(executable) => executable,
-        Err(error) => panic!("{what}: {error}"),
-    };
     let mut expected = args.to_vec();
     evaluate(&kind, &mut expected);
-    // Other processors lower other instructions; without fused multiply-add their bits are the same.
-    let baseline = JitConfig { isa: Isa::Baseline, listing: false, ..config };
-    match compile(&plan(&kind, args), &baseline) {
-        Ok(executable) if !fuses(&kind) => compare(what, &executable, &kind, args, &expected),
-        Ok(_) => vec![],
-        Err(error) => panic!("{what}: baseline: {error}"),
-    };
-    compare(what, &executable, &kind, args, &expected)
+    let mut computed = vec![];
+    for isa in isas() {
+        let config = JitConfig { verifier: true, isa, ..JitConfig::default() };
+        let executable = match compile(&plan(&kind, args), &config) {
+            Ok(executable) => executable,
+            Err(error) => panic!("{what}: {isa}: {error}"),
+        };
+        // Without fused multiply-add only some bits are the same.
+        if isa != Isa::Baseline || !fuses(&kind) {
+            computed = compare(&format!("{what}: {isa}"), &executable, &kind, args, &expected);
+        }
+    }
+    computed
 }
 
 /// Whether some result depends on fused multiply-add.
@@ -169,15 +175,22 @@ fn compare(
             let (g, e) = (get(&got.array, at), get(&expected.array, at));
             let dtype = got.array.dtype();
             if g != e && !(is_nan(dtype, g) && is_nan(dtype, e)) {
-                let listing = executable.report().functions[0].listing.clone();
                 panic!(
                     "{what}: argument {i}, element {at}: machine code {g:#x}, evaluator {e:#x}\n{kind:?}\n{}",
-                    listing.unwrap_or_default().lines().take(200).collect::<Vec<_>>().join("\n")
+                    listing(kind, args, executable.report().functions[0].isa)
                 );
             }
         }
     }
     got
+}
+
+/// The beginning of a kernel's code.
+fn listing(kind: &KernelKind, args: &[Arg], isa: Isa) -> String {
+    let config = JitConfig { isa, listing: true, ..JitConfig::default() };
+    let executable = compile(&plan(kind, args), &config).expect("compiled before");
+    let listing = executable.report().functions[0].listing.clone().unwrap_or_default();
+    listing.lines().take(200).collect::<Vec<_>>().join("\n")
 }
 
 fn is_nan(dtype: DType, bits: u64) -> bool {
