@@ -85,7 +85,7 @@ fn packed_products() {
             batch: vec![],
             m,
             n,
-            k,
+            k: vec![k],
             a: access(0, DType::F32, &[k, 0, 1]),
             b: access(1, DType::F32, &[0, to_n, to_k]),
             accesses: vec![access(2, DType::F32, &[n, 1, 0])],

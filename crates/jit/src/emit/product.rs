@@ -271,13 +271,7 @@ impl<'k, R: Copy> Product<'k, R> {
     }
 
     /// Copies the right operand's columns of a tile to the panel.
-    fn pack(
-        &self,
-        g: &mut impl Emitter<Reg = R>,
-        spot: &Spot<'k, R>,
-        tile: Tile,
-        work: Work<'_>,
-    ) {
+    fn pack(&self, g: &mut impl Emitter<Reg = R>, spot: &Spot<'k, R>, tile: Tile, work: Work<'_>) {
         let lengths = match work {
             Work::All => self.k.k.as_slice(),
             Work::Add(lengths) => lengths,
