@@ -6,9 +6,13 @@ use crate::moves::{moved, moves_of};
 use crate::pattern::Expr;
 use egg::{Id, Var};
 use eggrad_ir::{BinaryOp, UnaryOp};
+use std::cell::Cell;
 
 /// Moves that are looked through, one inside the other.
 pub(crate) const DEPTH: usize = 4;
+
+/// Classes that are looked at to answer one question.
+const LOOKS: usize = 2000;
 
 /// Ops that normal forms see through: a left side matches inside their sums and products.
 pub(crate) fn is_arithmetic(head: &Head) -> bool {
@@ -25,19 +29,28 @@ pub(crate) fn has_function(expr: &Expr) -> bool {
     }
 }
 
-/// Whether a class may match an expression, perhaps through moves.
+/// Whether a class may match an expression, perhaps through moves. Classes that hold themselves can be looked through in
+/// ever more ways, so only so many classes are looked at; beyond, it does not.
 pub(crate) fn fits(egraph: &Egraph, id: Id, expr: &Expr, depth: usize) -> bool {
+    fits_within(egraph, id, expr, depth, &Cell::new(LOOKS))
+}
+
+fn fits_within(egraph: &Egraph, id: Id, expr: &Expr, depth: usize, looks: &Cell<usize>) -> bool {
     match expr {
         Expr::Var(_) | Expr::Attribute(..) => true,
         Expr::Number(value) => {
             matches!(&egraph[id].data, Data::Tensor(f) if f.constant == Some(*value))
         }
         Expr::Term(..) => {
-            direct(egraph, id, expr, depth).is_some()
+            let Some(left) = looks.get().checked_sub(1) else { return false };
+            looks.set(left);
+            direct_within(egraph, id, expr, depth, looks).is_some()
                 || depth > 0
                     && moves_of(egraph, id).any(|term| {
                         let places = moved(egraph, term);
-                        places.iter().any(|&p| fits(egraph, term.args[p], expr, depth - 1))
+                        let fit =
+                            |&p: &usize| fits_within(egraph, term.args[p], expr, depth - 1, looks);
+                        places.iter().any(fit)
                     })
         }
     }
@@ -50,10 +63,21 @@ pub(crate) fn direct<'a>(
     expr: &Expr,
     depth: usize,
 ) -> Option<&'a Term> {
+    direct_within(egraph, id, expr, depth, &Cell::new(LOOKS))
+}
+
+fn direct_within<'a>(
+    egraph: &'a Egraph,
+    id: Id,
+    expr: &Expr,
+    depth: usize,
+    looks: &Cell<usize>,
+) -> Option<&'a Term> {
     let Expr::Term(head, args) = expr else { return None };
     let fit = |term: &&Term| {
+        let mut operands = term.args.iter().zip(args);
         term.head == *head
-            && term.args.iter().zip(args).all(|(&id, expr)| fits(egraph, id, expr, depth))
+            && operands.all(|(&id, expr)| fits_within(egraph, id, expr, depth, looks))
     };
     egraph[id].nodes.iter().find(fit)
 }
