@@ -42,7 +42,10 @@ impl Setup {
                 Made::Anew
             } else {
                 let operands = node.inputs.iter().map(|i| made[i.index()]);
-                operands.max().unwrap_or(Made::Constant)
+                // A sub-graph is applied in one place, for all who read any of its results.
+                let applied = matches!(node.op, Op::Scan { .. } | Op::Cond { .. });
+                let least = if applied { Made::Frozen } else { Made::Constant };
+                operands.max().unwrap_or(least).max(least)
             };
         }
         let mut nodes = vec![false; graph.nodes().len()];
