@@ -244,6 +244,9 @@ impl Memory for Gen<'_> {
         self.b.switch_to_block(after);
     }
 
+    /// Cranelift has no such instruction.
+    fn prefetch(&mut self, _: Ptr<Value>) {}
+
     fn load_transposed(
         &mut self,
         shape: Shape,

@@ -17,6 +17,7 @@ use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 /// Sixteen vector registers.
 static TUNING: Tuning = Tuning {
     vector_bytes: 16,
+    mixes: false,
     copies: |size| match size {
         0..=8 => 4,
         9..=40 => 2,

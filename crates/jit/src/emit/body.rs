@@ -81,12 +81,13 @@ impl<'k, R: Copy> Code<'k, R> {
         let operands = self.live.iter().flat_map(|&i| insts[i].operands());
         let operands = operands.map(|v| self.body.lane(v));
         let lanes = self.live.iter().map(|&i| self.lane(i)).chain(operands).chain(ends);
-        let mut widths = lanes.filter_map(Lane::bytes);
-        let width = widths.next().unwrap_or(4);
+        let widths = lanes.filter_map(Lane::bytes);
+        let (least, width) = widths.fold((8, 4), |(a, b), width| (width.min(a), width.max(b)));
+        let mixed = least < width;
         let gathers =
             self.live.iter().any(|&i| matches!(self.body.insts()[i], Inst::LoadAt { .. }));
         let scatters = self.stores.iter().any(|s| s.add_at.is_some());
-        if gathers || scatters || widths.any(|w| w != width) {
+        if gathers || scatters || mixed && !g.tuning().mixes {
             return Shape::SCALAR;
         }
         // Elements moved to places apart from each other gain nothing from vectors.

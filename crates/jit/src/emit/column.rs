@@ -29,7 +29,7 @@ pub(crate) fn emit<E: Emitter>(g: &mut E, k: &ColumnKernel, begin: E::Reg, end: 
     let mut code = Code::new(g, &k.body, &[], folded.clone(), &k.accesses, dim);
     let mut epilogue = Code::new(g, &k.epilogue, &k.stores, [].into_iter(), &k.accesses, dim);
     let results = k.folds.iter().map(|f| k.body.lane(f.value));
-    let fits = results.clone().all(|l| l.bytes() == Some(epilogue.shape.width));
+    let fits = results.clone().all(|l| l.bytes().is_some_and(|b| b <= epilogue.shape.width));
     if code.shape != epilogue.shape || !fits {
         code = Code::scalar(&k.body, &[], folded);
         epilogue = Code::scalar(&k.epilogue, &k.stores, [].into_iter());

@@ -35,7 +35,8 @@ impl<R> Ptr<R> {
 pub(crate) struct Shape {
     /// 1 for scalar code.
     pub(crate) lanes: usize,
-    /// Bytes of a lane in vector code; of no meaning in scalar code, where lanes of all widths mix.
+    /// Bytes of the widest lanes in vector code; lanes of half that width fill half a vector. Of no meaning in scalar
+    /// code, where lanes of all widths mix.
     pub(crate) width: usize,
 }
 
@@ -79,6 +80,8 @@ pub(crate) struct Bound {
 pub(crate) struct Tuning {
     /// Bytes of a vector.
     pub(crate) vector_bytes: usize,
+    /// Whether lanes of four and of eight bytes may mix in vector code.
+    pub(crate) mixes: bool,
     /// Copies of a body that overlap in time, by the number of its instructions.
     pub(crate) copies: fn(usize) -> usize,
     /// Up to this many instructions, all copies counted, the virtual lanes of folds live in registers and the body is
@@ -243,6 +246,8 @@ pub(crate) trait Memory: Loops {
         at: Self::Reg,
         bound: Bound,
     );
+    /// Says that the bytes around `ptr` will be wanted soon. Never faults, and may do nothing.
+    fn prefetch(&mut self, ptr: Ptr<Self::Reg>);
     /// Loads the elements at four neighbouring addresses from each of `lanes` places `bytes` apart: the first elements
     /// of all places as one vector, then the second ones, and so on. Elements have the width of the shape, four bytes.
     fn load_transposed(

@@ -18,6 +18,12 @@ const PANEL_BYTES: usize = 128 << 10;
 /// better packed.
 const FAR_BYTES: usize = 256 << 10;
 
+/// Bytes of a cache line.
+const LINE: i64 = 64;
+
+/// Bytes of an array that are in the nearest cache all the same.
+const NEAR_BYTES: usize = 32 << 10;
+
 pub(crate) fn emit<E: Emitter>(g: &mut E, k: &ProductKernel, begin: E::Reg, end: E::Reg) {
     if k.m == 0 || k.n == 0 || k.batch.contains(&0) {
         return;
@@ -29,7 +35,7 @@ pub(crate) fn emit<E: Emitter>(g: &mut E, k: &ProductKernel, begin: E::Reg, end:
         Some(_) | None => Shape::SCALAR,
     };
     let mut epilogue = Code::new(g, &k.epilogue, &k.stores, [].into_iter(), &k.accesses, n_dim);
-    if epilogue.shape != shape {
+    if epilogue.shape.is_vector() != shape.is_vector() || epilogue.shape.width < shape.width {
         epilogue = Code::scalar(&k.epilogue, &k.stores, [].into_iter());
     }
     let inline = epilogue.shape == shape && epilogue.size() <= g.tuning().inline_epilogue;
@@ -364,9 +370,30 @@ impl<'k, R: Copy> Product<'k, R> {
         }
     }
 
+    /// Asks for what the epilogue will read and write, so that it comes while the terms are added.
+    fn prefetch(&self, g: &mut impl Emitter<Reg = R>, spot: &Spot<'k, R>, tile: Tile) {
+        let (m, n) = (self.m_dim(), self.m_dim() + 1);
+        let columns = (tile.vectors - 1) * self.shape.lanes + tile.last;
+        for (i, (access, &ptr)) in self.k.accesses.iter().zip(&spot.site.ptrs).enumerate() {
+            let (row, width) = (stride_bytes(access, m), stride_bytes(access, n));
+            let near = self.k.m.saturating_mul(self.k.n).saturating_mul(access.dtype.bytes());
+            let again = self.k.accesses[..i].contains(access);
+            if row == 0 || access.strides[n] != 1 || near < NEAR_BYTES || again {
+                continue;
+            }
+            for r in 0..tile.rows as i64 {
+                let row = ptr.plus(row.wrapping_mul(r));
+                for line in 0..(columns as i64 * width + LINE - 1) / LINE {
+                    g.prefetch(row.plus(line * LINE));
+                }
+            }
+        }
+    }
+
     fn tile(&self, g: &mut impl Emitter<Reg = R>, spot: &Spot<'k, R>, tile: Tile, work: Work<'_>) {
         let acc = match work {
             Work::All => {
+                self.prefetch(g, spot, tile);
                 let zero = g.constant(self.shape, self.lane, 0);
                 let acc = vec![zero; tile.rows * tile.vectors];
                 self.sums(g, spot, tile, &self.k.k, acc)

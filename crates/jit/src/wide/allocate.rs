@@ -4,9 +4,13 @@
 //! loop that does not write it, to the end of that loop. What a loop carries shares a register with what takes its
 //! place at the end of the loop, where their times do not overlap. When registers run out, the value that is read
 //! least often, loops counted, is kept in memory instead.
+//!
+//! Instructions that cannot work on memory need registers for the moment: those that are free just there, or, if there
+//! are too few, some that are kept free everywhere.
 
 use crate::wide::code::{Class, Home, Inst, Level, Op, Reg, Wide};
 use crate::wide::codes::row;
+use std::collections::HashMap;
 
 /// Where a value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,24 +30,52 @@ pub(super) struct Assignment {
     pub(super) frame: usize,
     /// General registers that are written, as bits.
     pub(super) general: u32,
+    /// For instructions, by number, that find other registers free than those of [`Scratch::kept`].
+    pub(super) scratch: HashMap<usize, Scratch>,
 }
 
-/// Vector registers kept free where operands must be loaded.
-pub(super) fn scratch_vectors(level: Level) -> [u8; 2] {
-    match level {
-        Level::Avx2 => [14, 15],
-        Level::Avx512 => [30, 31],
+/// Registers for values that have none, while an instruction works on them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scratch {
+    pub(super) general: [u8; 3],
+    pub(super) vectors: [u8; 2],
+    pub(super) masks: [u8; 2],
+}
+
+impl Scratch {
+    /// Those that are kept free if need be.
+    pub(super) fn kept(level: Level) -> Scratch {
+        let vectors = match level {
+            Level::Avx2 => [14, 15],
+            Level::Avx512 => [30, 31],
+        };
+        Scratch { general: [8, 9, 10], vectors, masks: [6, 7] }
+    }
+
+    fn of(&mut self, class: Class) -> &mut [u8] {
+        match class {
+            Class::General => &mut self.general,
+            Class::Vector => &mut self.vectors,
+            Class::Mask => &mut self.masks,
+        }
     }
 }
 
-/// Masks kept free likewise.
-pub(super) const SCRATCH_MASKS: [u8; 2] = [6, 7];
+/// All registers that values may have, as bits: of general ones rax, rcx, rdx, rbx, rsi, r8 to r10, r12 to r15. The
+/// stack, the frame, the arguments and the table have the others.
+fn all(class: Class, level: Level) -> u32 {
+    match (class, level) {
+        (Class::General, _) => 0b1111_0111_0100_1111,
+        (Class::Vector, Level::Avx2) => 0xffff,
+        (Class::Vector, Level::Avx512) => u32::MAX,
+        (Class::Mask, _) => 0xfe,
+    }
+}
 
-/// General registers kept free likewise: r8, r9, r10.
-pub(super) const SCRATCH_GENERAL: [u8; 3] = [8, 9, 10];
+/// Rounds of a loop whose end is not known.
+const ROUNDS: f32 = 8.0;
 
-/// rax, rcx, rdx, rbx, rsi, r8 to r10, r12 to r15. The stack, the frame, the arguments and the table have the others.
-const GENERAL: u32 = 0b1111_0111_0100_1111;
+const CLASSES: [Class; 3] = [Class::General, Class::Vector, Class::Mask];
 
 pub(super) const TABLE: u8 = 11;
 pub(super) const ARGS: u8 = 7;
@@ -82,6 +114,12 @@ fn measure(wide: &Wide, code: &[Inst]) -> Spans {
     let mut copies = vec![];
     let mut open: Vec<usize> = vec![];
     let mut cost = 1f32;
+    let rounds = |label: u32| match code[ends[label as usize]] {
+        Inst { op: Op::Again(_), src: [_, Reg::NONE, _], imm, wide, .. } => {
+            (wide as f32 / imm as f32).max(1.0)
+        }
+        _ => ROUNDS,
+    };
     for r in [Reg::BEGIN, Reg::END] {
         spans[r.index()].start = 0;
     }
@@ -113,11 +151,11 @@ fn measure(wide: &Wide, code: &[Inst]) -> Spans {
         match inst.op {
             Op::Label(label) if ends[label as usize] != usize::MAX => {
                 open.push(ends[label as usize]);
-                cost *= 8.0;
+                cost *= rounds(label);
             }
-            Op::Again(_) | Op::Back(_) => {
+            Op::Again(label) | Op::Back(label) => {
                 open.pop();
-                cost /= 8.0;
+                cost /= rounds(label);
             }
             _ => {}
         }
@@ -212,29 +250,24 @@ pub(super) fn allocate(wide: &Wide, code: &[Inst], uses: &[u32]) -> Assignment {
         .collect();
     order.sort_by_key(|&v| found.spans[v].start);
     let mut scan = Scan { wide, spans: &found.spans, found: vec![], frame: 0 };
-    scan.run(&order, [false; 3]);
-    let spread = |scan: &mut Scan<'_>, webs: &mut Webs| {
+    let mut kept = [false; 3];
+    let scratch = loop {
+        scan.run(&order, kept);
         for v in Reg::END.index() + 1..scan.found.len() {
-            let root = webs.find(v);
-            if root != v {
-                scan.found[v] = scan.found[root];
-            }
+            scan.found[v] = scan.found[webs.find(v)];
+        }
+        match scan.scratch(code, &order, kept) {
+            Ok(scratch) => break scratch,
+            Err(class) => kept[class as usize] = true,
         }
     };
-    spread(&mut scan, &mut webs);
-    let mut scratch = [false; 3];
-    code.iter().for_each(|inst| need_scratch(wide, inst, &scan.found, &mut scratch));
-    if scratch.contains(&true) {
-        scan.run(&order, scratch);
-        spread(&mut scan, &mut webs);
-    }
-    let mut general = 0;
+    let mut general = scratch.values().flat_map(|s| s.general).fold(0, |bits, r| bits | 1 << r);
     for (found, info) in scan.found.iter().zip(&wide.infos) {
         if let (Found::Register(r), Class::General) = (found, info.class) {
             general |= 1 << r;
         }
     }
-    Assignment { frame: scan.frame, general, found: scan.found }
+    Assignment { frame: scan.frame, general, found: scan.found, scratch }
 }
 
 struct Scan<'a> {
@@ -253,26 +286,18 @@ struct Pool {
 }
 
 impl Scan<'_> {
-    /// `scratch` says for which classes registers are kept free.
-    fn run(&mut self, order: &[usize], scratch: [bool; 3]) {
+    /// `kept` says for which classes registers are kept free.
+    fn run(&mut self, order: &[usize], kept: [bool; 3]) {
         self.found = vec![Found::Nowhere; self.wide.infos.len()];
         self.frame = self.wide.frame.next_multiple_of(64);
-        let without = |class: Class, all: u32, kept: &[u8]| match scratch[class as usize] {
-            true => kept.iter().fold(all, |all, r| all & !(1 << r)),
-            false => all,
-        };
-        let vectors = match self.wide.level {
-            Level::Avx2 => 0xffff,
-            Level::Avx512 => u32::MAX,
-        };
-        let mut pools = [
-            Pool { free: without(Class::General, GENERAL, &SCRATCH_GENERAL), active: vec![] },
-            Pool {
-                free: without(Class::Vector, vectors, &scratch_vectors(self.wide.level)),
-                active: vec![],
-            },
-            Pool { free: without(Class::Mask, 0xfe, &SCRATCH_MASKS), active: vec![] },
-        ];
+        let mut pools = CLASSES.map(|class| {
+            let mut free = all(class, self.wide.level);
+            if kept[class as usize] {
+                let mut scratch = Scratch::kept(self.wide.level);
+                free = scratch.of(class).iter().fold(free, |free, r| free & !(1 << r));
+            }
+            Pool { free, active: vec![] }
+        });
         for (reg, at) in [
             (Reg::TABLE, TABLE),
             (Reg::ARGS, ARGS),
@@ -334,6 +359,51 @@ impl Scan<'_> {
             Home::Table { .. } => 0.25,
         };
         self.spans[v].weight * free
+    }
+
+    /// Registers for the moment, for each instruction that needs some; the class of which there are too few if that is
+    /// not one of which some are kept free.
+    fn scratch(
+        &self,
+        code: &[Inst],
+        order: &[usize],
+        kept: [bool; 3],
+    ) -> Result<HashMap<usize, Scratch>, Class> {
+        // For each class and register, when it is taken.
+        let mut taken = vec![vec![]; 3 * 32];
+        for v in [Reg::BEGIN.index(), Reg::END.index()].iter().chain(order) {
+            if let Found::Register(r) = self.found[*v] {
+                let class = self.wide.infos[*v].class;
+                taken[32 * class as usize + usize::from(r)].push(self.spans[*v]);
+            }
+        }
+        let mut chosen = HashMap::new();
+        for (i, inst) in code.iter().enumerate() {
+            let mut need = [false; 3];
+            need_scratch(self.wide, inst, &self.found, &mut need);
+            let (first, last) = (2 * i as u32, 2 * i as u32 + 1);
+            let mut scratch = Scratch::kept(self.wide.level);
+            for class in CLASSES {
+                let slot = class as usize;
+                if kept[slot] || !need[slot] {
+                    continue;
+                }
+                let free = |r: &u8| {
+                    let spans: &[Span] = &taken[32 * slot + usize::from(*r)];
+                    let next = spans.partition_point(|span| span.end < first);
+                    all(class, self.wide.level) & 1 << r != 0
+                        && spans.get(next).is_none_or(|span| span.start > last)
+                };
+                let mut registers = (0..32u8).filter(free);
+                for place in scratch.of(class) {
+                    *place = registers.next().ok_or(class)?;
+                }
+            }
+            if need.contains(&true) {
+                chosen.insert(i, scratch);
+            }
+        }
+        Ok(chosen)
     }
 
     fn save(&mut self, v: usize) {

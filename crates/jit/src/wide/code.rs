@@ -136,6 +136,8 @@ pub(super) enum Op {
     F32ToI64,
     I64ToF32,
     I32ToI64,
+    /// The low halves; vectors only.
+    I64ToI32,
     Load,
     Store,
     /// One lane; the others become 0.
@@ -202,6 +204,8 @@ pub(super) enum Op {
     LoadG,
     LoadByteG,
     StoreByteG,
+    /// Asks for the bytes at an address; reads nothing.
+    Prefetch,
     /// The top of a loop.
     Label(u32),
     /// What follows a loop.

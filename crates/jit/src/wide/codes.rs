@@ -10,6 +10,8 @@ use iced_x86::Code::{self, *};
 pub(super) enum Place {
     /// A vector of the instruction's size.
     V(Which),
+    /// A vector of half the instruction's size, of 128 bits at least.
+    H(Which),
     /// A vector of 128 bits.
     X(Which),
     /// A mask.
@@ -33,7 +35,7 @@ pub(super) enum Which {
     C,
 }
 
-use Place::{D, I, K, M, Q, V, X};
+use Place::{D, H, I, K, M, Q, V, X};
 use Which::{A, B, C, Dst};
 
 /// How an instruction is written.
@@ -73,6 +75,13 @@ pub(super) fn row(level: Level, op: Op, width: u8) -> Row {
         splats: wide,
     };
     let one = |evex, vex| Row { places: ONE, memory: Some(0), ..two(evex, vex) };
+    let alone = |codes: [Code; 2]| Row {
+        code: codes[usize::from(!wide)],
+        fixed: false,
+        places: ONE,
+        memory: None,
+        splats: false,
+    };
     let fixed = |code, places| Row { code, fixed: true, places, memory: None, splats: false };
     let none = [INVALID; 2];
     match op {
@@ -215,27 +224,34 @@ pub(super) fn row(level: Level, op: Op, width: u8) -> Row {
         }
         Op::I64ToF64 => one([EVEX_Vcvtqq2pd_xmm_k1z_xmmm128b64; 2], none),
         Op::F64ToI64 => one([EVEX_Vcvttpd2qq_xmm_k1z_xmmm128b64; 2], none),
-        // Scalar code only, whose results and operands fill the low lanes of 128 bits.
-        Op::F32ToF64 => fixed(
-            if wide { EVEX_Vcvtps2pd_xmm_k1z_xmmm64b32 } else { VEX_Vcvtps2pd_xmm_xmmm64 },
-            ONE,
-        ),
-        Op::F64ToF32 => fixed(
-            if wide { EVEX_Vcvtpd2ps_xmm_k1z_xmmm128b64 } else { VEX_Vcvtpd2ps_xmm_xmmm128 },
-            ONE,
-        ),
-        Op::I32ToF64 => fixed(
-            if wide { EVEX_Vcvtdq2pd_xmm_k1z_xmmm64b32 } else { VEX_Vcvtdq2pd_xmm_xmmm64 },
-            ONE,
-        ),
-        Op::F64ToI32 => fixed(
-            if wide { EVEX_Vcvttpd2dq_xmm_k1z_xmmm128b64 } else { VEX_Vcvttpd2dq_xmm_xmmm128 },
-            ONE,
-        ),
-        Op::F32ToI64 => fixed(if wide { EVEX_Vcvttps2qq_xmm_k1z_xmmm64b32 } else { INVALID }, ONE),
-        Op::I64ToF32 => fixed(if wide { EVEX_Vcvtqq2ps_xmm_k1z_xmmm128b64 } else { INVALID }, ONE),
-        Op::I32ToI64 => {
-            fixed(if wide { EVEX_Vpmovsxdq_xmm_k1z_xmmm64 } else { VEX_Vpmovsxdq_xmm_xmmm64 }, ONE)
+        Op::F32ToF64 => Row {
+            places: &[V(Dst), H(A)],
+            ..alone([EVEX_Vcvtps2pd_xmm_k1z_xmmm64b32, VEX_Vcvtps2pd_xmm_xmmm64])
+        },
+        Op::F64ToF32 => Row {
+            places: &[H(Dst), V(A)],
+            ..alone([EVEX_Vcvtpd2ps_xmm_k1z_xmmm128b64, VEX_Vcvtpd2ps_xmm_xmmm128])
+        },
+        Op::I32ToF64 => Row {
+            places: &[V(Dst), H(A)],
+            ..alone([EVEX_Vcvtdq2pd_xmm_k1z_xmmm64b32, VEX_Vcvtdq2pd_xmm_xmmm64])
+        },
+        Op::F64ToI32 => Row {
+            places: &[H(Dst), V(A)],
+            ..alone([EVEX_Vcvttpd2dq_xmm_k1z_xmmm128b64, VEX_Vcvttpd2dq_xmm_xmmm128])
+        },
+        Op::F32ToI64 => {
+            Row { places: &[V(Dst), H(A)], ..alone([EVEX_Vcvttps2qq_xmm_k1z_xmmm64b32, INVALID]) }
+        }
+        Op::I64ToF32 => {
+            Row { places: &[H(Dst), V(A)], ..alone([EVEX_Vcvtqq2ps_xmm_k1z_xmmm128b64, INVALID]) }
+        }
+        Op::I32ToI64 => Row {
+            places: &[V(Dst), H(A)],
+            ..alone([EVEX_Vpmovsxdq_xmm_k1z_xmmm64, VEX_Vpmovsxdq_xmm_xmmm64])
+        },
+        Op::I64ToI32 => {
+            Row { places: &[H(Dst), V(A)], ..alone([EVEX_Vpmovqd_xmmm64_k1z_xmm, INVALID]) }
         }
         Op::Load => Row {
             places: &[V(Dst), M],
@@ -369,22 +385,16 @@ pub(super) fn row(level: Level, op: Op, width: u8) -> Row {
             if narrow { &[X(Dst), X(A), M, I] } else { &[X(Dst), X(A), M] },
         ),
         // There are as many indices, of four bytes, as lanes.
-        Op::Gather => fixed(
-            match (wide, narrow) {
-                (true, true) => EVEX_Vgatherdps_zmm_k1_vm32z,
-                (true, false) => EVEX_Vgatherdpd_zmm_k1_vm32y,
-                (false, _) => INVALID,
-            },
-            &[V(Dst), M],
-        ),
-        Op::Scatter => fixed(
-            match (wide, narrow) {
-                (true, true) => EVEX_Vscatterdps_vm32z_k1_zmm,
-                (true, false) => EVEX_Vscatterdpd_vm32y_k1_zmm,
-                (false, _) => INVALID,
-            },
-            &[M, V(A)],
-        ),
+        Op::Gather => Row {
+            places: &[V(Dst), M],
+            memory: None,
+            ..one([EVEX_Vgatherdps_xmm_k1_vm32x, EVEX_Vgatherdpd_xmm_k1_vm32x], none)
+        },
+        Op::Scatter => Row {
+            places: &[M, V(A)],
+            memory: None,
+            ..one([EVEX_Vscatterdps_vm32x_k1_xmm, EVEX_Vscatterdpd_vm32x_k1_xmm], none)
+        },
         Op::AndK => fixed(VEX_Kandw_kr_kr_kr, &[K(Dst), K(A), K(B)]),
         Op::OrK => fixed(VEX_Korw_kr_kr_kr, &[K(Dst), K(A), K(B)]),
         Op::XorK => fixed(VEX_Kxorw_kr_kr_kr, &[K(Dst), K(A), K(B)]),
@@ -405,6 +415,7 @@ pub(super) fn row(level: Level, op: Op, width: u8) -> Row {
         },
         Op::LoadG => fixed(Mov_r64_rm64, &[Q(Dst), M]),
         Op::LoadByteG => fixed(Movzx_r32_rm8, &[D(Dst), M]),
+        Op::Prefetch => fixed(Prefetcht1_m8, &[M]),
         Op::Lea => fixed(Lea_r64_m, &[Q(Dst), M]),
         Op::ScaleG => fixed(Imul_r64_rm64_imm32, &[Q(Dst), Q(A), I]),
         // Written by the encoder, in more than one instruction or with targets.
@@ -477,15 +488,15 @@ mod tests {
     use crate::wide::encode::sized;
 
     #[rustfmt::skip]
-    const OPS: [Op; 64] = [
+    const OPS: [Op; 67] = [
         Op::AddF, Op::SubF, Op::MulF, Op::DivF, Op::MinF, Op::MaxF, Op::SqrtF, Op::RoundF, Op::AddI, Op::SubI, Op::MulI,
         Op::MinI, Op::MaxI, Op::AbsI, Op::And, Op::Or, Op::Xor, Op::Shl, Op::Shr, Op::Sar, Op::CompareF, Op::CompareI,
         Op::CompareU, Op::EqualI, Op::GreaterI, Op::Test, Op::TestBytes, Op::Blend, Op::BlendV, Op::I32ToF32,
         Op::F32ToI32, Op::I64ToF64, Op::F64ToI64, Op::F32ToF64, Op::F64ToF32, Op::I32ToF64, Op::F64ToI32, Op::F32ToI64,
-        Op::I64ToF32, Op::I32ToI64, Op::Load, Op::Store, Op::LoadOne, Op::StoreOne, Op::LoadV,
+        Op::I64ToF32, Op::I32ToI64, Op::I64ToI32, Op::Load, Op::Store, Op::LoadOne, Op::StoreOne, Op::LoadV,
         Op::LoadBytes, Op::StoreBytes, Op::Widen, Op::Narrow, Op::InsertByte, Op::ExtractByte, Op::Splat, Op::SplatG,
         Op::FromG, Op::ToG, Op::Align, Op::Swap, Op::Quarters, Op::UnpackLow, Op::UnpackHigh, Op::InsertQuarter,
-        Op::Join, Op::OnesK, Op::Zero,
+        Op::Join, Op::Gather, Op::Scatter, Op::OnesK, Op::Zero,
     ];
 
     /// The assembler's codes for longer vectors follow those for 128 bits.

@@ -1,8 +1,6 @@
 //! Assigned code to bytes, with `iced-x86` as the assembler.
 
-use crate::wide::allocate::{
-    ARGS, Assignment, FRAME, Found, SCRATCH_GENERAL, SCRATCH_MASKS, TABLE, scratch_vectors, splat,
-};
+use crate::wide::allocate::{ARGS, Assignment, FRAME, Found, Scratch, TABLE, splat};
 use crate::wide::code::{Class, Home, Inst, Mem, Op, Reg, Wide};
 use crate::wide::codes::{Place, Row, Which, row};
 use iced_x86::{Code, Encoder, FastFormatter, Instruction, OpKind, Register};
@@ -67,7 +65,8 @@ pub(super) struct Emit<'a> {
     pub(super) listing: Option<(FastFormatter, String)>,
     /// What the assembler refused.
     pub(super) refused: Option<String>,
-    /// Scratch registers in use by the instruction at hand.
+    /// Registers for values of the instruction at hand that have none, and how many are in use.
+    scratch: Scratch,
     used_general: usize,
     used_vectors: usize,
     used_masks: usize,
@@ -89,12 +88,14 @@ pub(super) fn encode(
         at: 0,
         listing: listing.then(|| (FastFormatter::new(), String::new())),
         refused: None,
+        scratch: Scratch::kept(wide.level),
         used_general: 0,
         used_vectors: 0,
         used_masks: 0,
     };
     emit.enter();
-    for inst in code {
+    for (i, inst) in code.iter().enumerate() {
+        emit.scratch = places.scratch.get(&i).copied().unwrap_or(Scratch::kept(wide.level));
         (emit.used_general, emit.used_vectors, emit.used_masks) = (0, 0, 0);
         emit.inst(inst);
     }
@@ -245,7 +246,7 @@ impl Emit<'_> {
 
     fn free_general(&mut self) -> u8 {
         self.used_general += 1;
-        SCRATCH_GENERAL[self.used_general - 1]
+        self.scratch.general[self.used_general - 1]
     }
 
     /// A vector register that holds the value.
@@ -254,7 +255,7 @@ impl Emit<'_> {
             return number;
         }
         self.used_vectors += 1;
-        let number = scratch_vectors(self.wide.level)[self.used_vectors - 1];
+        let number = self.scratch.vectors[self.used_vectors - 1];
         self.load_vector(number, self.found(reg));
         number
     }
@@ -283,7 +284,7 @@ impl Emit<'_> {
             return number;
         }
         self.used_masks += 1;
-        let number = SCRATCH_MASKS[self.used_masks - 1];
+        let number = self.scratch.masks[self.used_masks - 1];
         let from = Operand::Memory(self.saved(self.found(reg)));
         self.plain(Code::VEX_Kmovq_kr_km64, &[Operand::Register(mask(number)), from]);
         number
@@ -303,10 +304,10 @@ impl Emit<'_> {
     pub(super) fn target(&mut self, reg: Reg) -> u8 {
         match (self.found(reg), self.wide.class(reg)) {
             (Found::Register(number), _) => number,
-            (_, Class::General) => SCRATCH_GENERAL[2],
+            (_, Class::General) => self.scratch.general[2],
             // The other one may hold the indices of a gather.
-            (_, Class::Vector) => scratch_vectors(self.wide.level)[1],
-            (_, Class::Mask) => SCRATCH_MASKS[0],
+            (_, Class::Vector) => self.scratch.vectors[1],
+            (_, Class::Mask) => self.scratch.masks[0],
         }
     }
 
@@ -351,13 +352,13 @@ impl Emit<'_> {
         let size = if row.fixed && !halves { 0 } else { inst.size };
         let code = if row.fixed { row.code } else { sized(row.code, inst.size) };
         let gathers = matches!(inst.op, Op::Gather | Op::Scatter);
-        let size = if gathers { inst.size } else { size };
         // Eight lanes of eight bytes are counted by as many of four.
         let index = if gathers && inst.width == 8 { size - 1 } else { size };
         let mut operands = [Operand::Byte(0); 4];
         for (operand, place) in operands.iter_mut().zip(row.places) {
             *operand = match *place {
                 Place::V(which) => self.vector_at(inst, which, &row, size),
+                Place::H(which) => self.vector_at(inst, which, &row, size.saturating_sub(1)),
                 Place::X(which) => self.vector_at(inst, which, &row, 0),
                 Place::K(which) => Operand::Register(mask(match which {
                     Which::Dst => self.target(inst.dst),

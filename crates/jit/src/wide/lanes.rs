@@ -32,15 +32,20 @@ impl Wide {
         }
     }
 
-    /// How wide vectors of the shape are.
-    pub(super) fn size(&self, shape: Shape) -> u8 {
-        if shape.is_vector() { self.level.size() } else { 0 }
+    /// How wide vectors of the shape are that have lanes of so many bytes: 16, 32 or 64 bytes as 0, 1 or 2.
+    fn size(&self, shape: Shape, width: u8) -> u8 {
+        match shape.is_vector() {
+            // Only with AVX-512 do widths mix.
+            true if self.level == Level::Avx512 && usize::from(width) < shape.width => 1,
+            true => self.level.size(),
+            false => 0,
+        }
     }
 
     /// An instruction on lanes of `lane`.
     pub(super) fn inst(&self, op: Op, shape: Shape, lane: Lane, src: [Reg; 3]) -> Inst {
-        let (width, size) = (self.width(shape, lane), self.size(shape));
-        Inst { width, size, src, ..Inst::new(op) }
+        let width = self.width(shape, lane);
+        Inst { width, size: self.size(shape, width), src, ..Inst::new(op) }
     }
 
     pub(super) fn vector(&mut self, op: Op, shape: Shape, lane: Lane, src: [Reg; 3]) -> Reg {
@@ -403,7 +408,8 @@ impl Lanes for Wide {
             (Lane::F64, Lane::F32) => plain(Op::F64ToF32),
             (Lane::I32, Lane::I64) => plain(Op::I32ToI64),
             // The low half of lane 0 lies first.
-            (Lane::I64, Lane::I32) => a,
+            (Lane::I64, Lane::I32) if !shape.is_vector() => a,
+            (Lane::I64, Lane::I32) => plain(Op::I64ToI32),
             (Lane::F32, Lane::I32) => {
                 let converted = plain(Op::F32ToI32);
                 self.saturate(shape, from, to, a, converted)

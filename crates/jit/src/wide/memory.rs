@@ -172,7 +172,7 @@ impl Wide {
             let inst = Inst { mem: Some(mem), ..Inst::new(Op::Lea) };
             mem = Mem::at(self.push(Class::General, inst), 0);
         }
-        Some((steps, Mem { index: steps, scale: shape.width as u8, ..mem }))
+        Some((steps, Mem { index: steps, scale: run.dtype.bytes() as u8, ..mem }))
     }
 
     /// Stores the first lanes in pieces of 32, 16, 8 and 4 bytes. Loads that lie beside what a masked store leaves out
@@ -255,7 +255,9 @@ impl Memory for Wide {
             }
             let inst = Inst { mem: Some(mem), ..Inst::new(Op::LoadByteG) };
             let byte = self.push(Class::General, inst);
-            let ints = if shape.width == 8 { Lane::I64 } else { Lane::I32 };
+            // Masks are made of lanes as wide as theirs.
+            let mask = lane == Lane::Mask && shape.width == 8;
+            let ints = if mask { Lane::I64 } else { Lane::I32 };
             let all = self.index(shape, ints, byte, false);
             return if lane == Lane::Mask { self.convert(shape, ints, lane, all) } else { all };
         }
@@ -354,6 +356,11 @@ impl Memory for Wide {
         let store = self.masked(dtype, Op::StoreOne, Op::StoreBytes);
         let src = [sum, NONE, NONE];
         self.effect(Inst { mem: Some(mem), mask: inside, src, ..store });
+    }
+
+    fn prefetch(&mut self, ptr: Ptr<Reg>) {
+        let mem = Some(self.operand(ptr));
+        self.effect(Inst { mem, ..Inst::new(Op::Prefetch) });
     }
 
     /// Quarters of vectors hold four places each, so that one transposition within quarters is enough.

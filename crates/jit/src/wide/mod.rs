@@ -23,6 +23,7 @@ use iced_x86::Code;
 
 static AVX2: Tuning = Tuning {
     vector_bytes: 32,
+    mixes: false,
     copies: |size| match size {
         0..=8 => 4,
         9..=40 => 2,
@@ -37,6 +38,7 @@ static AVX2: Tuning = Tuning {
 
 static AVX512: Tuning = Tuning {
     vector_bytes: 64,
+    mixes: true,
     copies: |size| match size {
         0..=8 => 4,
         9..=60 => 2,
