@@ -81,6 +81,42 @@ fn strides_and_positions() {
     }
 }
 
+/// Copies whose operand lies across: turned in registers where both sides are long enough.
+#[test]
+fn transposing_copies() {
+    let mut numbers = Numbers::new(5);
+    for dtype in [DType::F32, DType::I32, DType::F64] {
+        for outer in [1, 3, 4, 5, 16, 23, 41] {
+            for row in [1, 3, 4, 7, 16, 19, 35] {
+                for batch in [vec![], vec![3]] {
+                    let count = 3 * outer * row + 2;
+                    let args = [
+                        numbers.arg(dtype, count),
+                        Arg { written: true, ..numbers.arg(dtype, count) },
+                    ];
+                    let strides = |last: [usize; 2]| {
+                        let first = batch.iter().map(|_| outer * row);
+                        first.chain(last).collect::<Vec<usize>>()
+                    };
+                    let mut accesses = vec![
+                        access(0, dtype, &strides([1, outer])),
+                        access(1, dtype, &strides([row, 1])),
+                    ];
+                    accesses[0].offset = 2;
+                    let mut body = Body::new();
+                    let x = body.load(0, lane_of(dtype));
+                    let stores = vec![store(1, x)];
+                    let phases = vec![Phase::Pass { body, folds: vec![], stores }];
+                    let outer = batch.iter().copied().chain([outer]).collect();
+                    let what = format!("{outer:?} {row} of {dtype:?}");
+                    let kernel = RowKernel { outer, row, accesses, phases };
+                    check(&what, KernelKind::Row(kernel), &args);
+                }
+            }
+        }
+    }
+}
+
 /// Folds of a row with an expression before them, and their results and the values stored.
 fn check_fold(row: usize, lane: Lane, ops: &[FoldOp], heavy: bool, mixed: bool) {
     let mut numbers = Numbers::new(row as u64);

@@ -8,6 +8,7 @@ mod memory;
 mod panel;
 mod product;
 mod row;
+mod transpose;
 
 use crate::codegen::LoopNest;
 pub(crate) use crate::emit::emitter::{

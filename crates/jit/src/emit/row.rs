@@ -3,6 +3,7 @@
 use crate::emit::body::Code;
 use crate::emit::fold::{combine_some, identity, tree};
 use crate::emit::memory::{Site, lane_bytes, reload, spill, stride_bytes};
+use crate::emit::transpose::Transpose;
 use crate::emit::{Emitter, Loop, Pos, Ptr};
 use eggrad_body::{Body, Lane};
 use eggrad_schedule::{Access, FOLD_LANES, Fold, Phase, RowKernel, Store};
@@ -53,6 +54,9 @@ pub(crate) fn close_outer<E: Emitter>(g: &mut E, loops: Vec<Loop<E>>) {
 pub(crate) fn emit<E: Emitter>(g: &mut E, k: &RowKernel, begin: E::Reg, end: E::Reg) {
     if k.outer.contains(&0) {
         return;
+    }
+    if let Some(copy) = Transpose::of(k) {
+        return copy.emit(g, begin, end);
     }
     let mut ptrs = start(g, &k.accesses);
     let mut positions = vec![];
