@@ -118,14 +118,14 @@ fn transposing_copies() {
 }
 
 /// Folds of a row with an expression before them, and their results and the values stored.
-fn check_fold(row: usize, lane: Lane, ops: &[FoldOp], heavy: bool, mixed: bool) {
+fn check_fold((outer, row): (usize, usize), lane: Lane, ops: &[FoldOp], heavy: bool, mixed: bool) {
     let mut numbers = Numbers::new(row as u64);
-    let (dtype, outer) = (dtype_of(lane), 3);
+    let dtype = dtype_of(lane);
     let mut args = vec![numbers.arg(dtype, outer * row), blank(dtype, outer * row)];
     if lane.is_float() {
         // Signed zeros, subnormals, infinities and NaN move through folds too.
         let specials = common::special(lane);
-        for i in 0..row {
+        for i in 0..row * outer {
             if numbers.below(3) == 0 {
                 common::set(&mut args[0].array, i, specials[numbers.below(specials.len())]);
             }
@@ -180,7 +180,7 @@ fn check_fold(row: usize, lane: Lane, ops: &[FoldOp], heavy: bool, mixed: bool) 
         Phase::Pass { body: back, folds: vec![], stores: vec![store(last, product)] },
     ];
     let kernel = RowKernel { outer: vec![outer], row, accesses, phases };
-    let what = format!("{row} {lane} {ops:?} heavy {heavy} mixed {mixed}");
+    let what = format!("{outer} x {row} {lane} {ops:?} heavy {heavy} mixed {mixed}");
     check(&what, KernelKind::Row(kernel), &args);
 }
 
@@ -190,15 +190,29 @@ fn folds_of_all_sizes() {
         for lane in NUMBERS {
             for op in FOLDS {
                 for heavy in [false, true] {
-                    check_fold(row, lane, &[op], heavy, false);
-                    check_fold(row, lane, &[op], heavy, true);
+                    check_fold((3, row), lane, &[op], heavy, false);
+                    check_fold((3, row), lane, &[op], heavy, true);
                 }
             }
-            check_fold(row, lane, &[FoldOp::Max, FoldOp::Sum], false, false);
+            check_fold((3, row), lane, &[FoldOp::Max, FoldOp::Sum], false, false);
         }
     }
-    check_fold(1000, Lane::F32, &FOLDS, false, false);
-    check_fold(1001, Lane::F32, &FOLDS, true, false);
+    check_fold((3, 1000), Lane::F32, &FOLDS, false, false);
+    check_fold((3, 1001), Lane::F32, &FOLDS, true, false);
+}
+
+/// Many short rows go side by side.
+#[test]
+fn folds_of_short_rows() {
+    for (outer, row) in [(16, 2), (19, 3), (37, 4), (33, 5), (18, 8), (37, 10), (50, 15), (16, 16)]
+    {
+        for lane in NUMBERS {
+            for op in FOLDS {
+                check_fold((outer, row), lane, &[op], false, false);
+            }
+            check_fold((outer, row), lane, &[FoldOp::Max, FoldOp::Sum], true, false);
+        }
+    }
 }
 
 #[test]
@@ -225,9 +239,9 @@ fn folds_of_constants() {
 
 #[test]
 fn softmax() {
-    for row in [1, 2, 10, 31, 100] {
+    for (outer, row) in [(4, 1), (4, 2), (4, 10), (4, 31), (4, 100), (39, 7), (39, 10)] {
         let mut numbers = Numbers::new(5);
-        let args = [numbers.arg(DType::F32, 4 * row), blank(DType::F32, 4 * row)];
+        let args = [numbers.arg(DType::F32, outer * row), blank(DType::F32, outer * row)];
         let accesses = vec![access(0, DType::F32, &[row, 1]), access(1, DType::F32, &[row, 1])];
         let mut largest = Body::new();
         let value = largest.load(0, Lane::F32);
@@ -249,7 +263,7 @@ fn softmax() {
             Phase::Scalar { body: invert, results: vec![r], stores: vec![] },
             Phase::Pass { body: scale, folds: vec![], stores: vec![store(1, y)] },
         ];
-        let kernel = RowKernel { outer: vec![4], row, accesses, phases };
+        let kernel = RowKernel { outer: vec![outer], row, accesses, phases };
         let got = check(&format!("softmax {row}"), KernelKind::Row(kernel), &args);
         let sum: f32 = got[1].array.as_f32().unwrap()[..row].iter().sum();
         assert!((sum - 1.0).abs() < 1e-5);

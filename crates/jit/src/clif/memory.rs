@@ -47,6 +47,30 @@ impl Gen<'_> {
         self.b.ins().store(memory(), value, base, bytes);
     }
 
+    /// Rows and columns of four vectors of four lanes change places.
+    fn turned(&mut self, ty: Type, values: [Value; 4]) -> [Value; 4] {
+        let mut mix = |x: Value, y: Value, words: [u8; 4]| {
+            let bytes: Vec<u8> =
+                words.iter().flat_map(|w| (0..4).map(move |i| 4 * w + i)).collect();
+            let pattern = self.b.func.dfg.immediates.push(bytes.into());
+            let [x, y] = [x, y].map(|v| match self.b.func.dfg.value_type(v) {
+                I8X16 => v,
+                _ => self.b.ins().bitcast(I8X16, bitcast_flags(), v),
+            });
+            self.b.ins().shuffle(x, y, pattern)
+        };
+        let [c0, c1, c2, c3] = values;
+        let (low01, high01) = (mix(c0, c1, [0, 4, 1, 5]), mix(c0, c1, [2, 6, 3, 7]));
+        let (low23, high23) = (mix(c2, c3, [0, 4, 1, 5]), mix(c2, c3, [2, 6, 3, 7]));
+        let rows = [
+            mix(low01, low23, [0, 1, 4, 5]),
+            mix(low01, low23, [2, 3, 6, 7]),
+            mix(high01, high23, [0, 1, 4, 5]),
+            mix(high01, high23, [2, 3, 6, 7]),
+        ];
+        rows.map(|row| self.b.ins().bitcast(ty, bitcast_flags(), row))
+    }
+
     /// Loads an element as a scalar of its lane type.
     fn load_element(&mut self, dtype: DType, ptr: Ptr<Value>) -> Value {
         match dtype {
@@ -256,25 +280,22 @@ impl Memory for Gen<'_> {
         lanes: usize,
     ) -> [Value; 4] {
         let ty = ty(shape, lane);
-        let columns = [0, 1, 2, 3].map(|j| {
-            let column = self.load(ty, ptr.plus(bytes.wrapping_mul(j.min(lanes - 1) as i64)));
-            self.b.ins().bitcast(I8X16, bitcast_flags(), column)
-        });
-        let mut mix = |x: Value, y: Value, words: [u8; 4]| {
-            let bytes: Vec<u8> =
-                words.iter().flat_map(|w| (0..4).map(move |i| 4 * w + i)).collect();
-            let pattern = self.b.func.dfg.immediates.push(bytes.into());
-            self.b.ins().shuffle(x, y, pattern)
-        };
-        let [c0, c1, c2, c3] = columns;
-        let (low01, high01) = (mix(c0, c1, [0, 4, 1, 5]), mix(c0, c1, [2, 6, 3, 7]));
-        let (low23, high23) = (mix(c2, c3, [0, 4, 1, 5]), mix(c2, c3, [2, 6, 3, 7]));
-        let steps = [
-            mix(low01, low23, [0, 1, 4, 5]),
-            mix(low01, low23, [2, 3, 6, 7]),
-            mix(high01, high23, [0, 1, 4, 5]),
-            mix(high01, high23, [2, 3, 6, 7]),
-        ];
-        steps.map(|s| self.b.ins().bitcast(ty, bitcast_flags(), s))
+        let place = |j: usize| ptr.plus(bytes.wrapping_mul(j.min(lanes - 1) as i64));
+        let columns = [0, 1, 2, 3].map(|j| self.load(ty, place(j)));
+        self.turned(ty, columns)
+    }
+
+    fn store_transposed(
+        &mut self,
+        shape: Shape,
+        lane: Lane,
+        values: [Value; 4],
+        ptr: Ptr<Value>,
+        bytes: i64,
+    ) {
+        let rows = self.turned(ty(shape, lane), values);
+        for (j, row) in rows.into_iter().enumerate() {
+            self.store(row, ptr.plus(bytes.wrapping_mul(j as i64)));
+        }
     }
 }

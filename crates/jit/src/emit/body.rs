@@ -154,6 +154,33 @@ impl<'k, R: Copy> Code<'k, R> {
         Copies(values)
     }
 
+    /// What is read: instruction, access and lane.
+    pub(crate) fn loads(&self) -> impl Iterator<Item = (usize, usize, Lane)> {
+        self.live.iter().filter_map(|&i| match self.body.insts()[i] {
+            Inst::Load { access, lane } => Some((i, usize::from(access), lane)),
+            _ => None,
+        })
+    }
+
+    /// Writes one copy of the body on full vectors; the results of some instructions are known.
+    pub(crate) fn copy_with(
+        &self,
+        g: &mut impl Emitter<Reg = R>,
+        site: &Site<'_, R>,
+        known: &[(usize, R)],
+    ) -> Copies<R> {
+        let mut values = self.hoisted.clone();
+        for &(i, value) in known {
+            values[i] = Some(value);
+        }
+        for &i in &self.live {
+            if values[i].is_none() {
+                values[i] = Some(self.emit(g, site, i, 0, self.shape.lanes, &values));
+            }
+        }
+        Copies(vec![values])
+    }
+
     /// A value of one of the copies.
     pub(crate) fn value(
         &self,

@@ -258,6 +258,16 @@ pub(crate) trait Memory: Loops {
         bytes: i64,
         lanes: usize,
     ) -> [Self::Reg; 4];
+    /// The reverse, for all lanes: stores the first lanes of `values` side by side at `ptr`, the second ones `bytes`
+    /// further on, and so on.
+    fn store_transposed(
+        &mut self,
+        shape: Shape,
+        lane: Lane,
+        values: [Self::Reg; 4],
+        ptr: Ptr<Self::Reg>,
+        bytes: i64,
+    );
 }
 
 /// What happens to lanes. Shapes of operands and results are the same; see [`eggrad_body::Inst`] for meanings.

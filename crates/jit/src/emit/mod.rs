@@ -1,5 +1,6 @@
 //! Kernels as code, whatever writes the instructions.
 
+mod across;
 mod body;
 mod column;
 mod emitter;

@@ -1,5 +1,6 @@
 //! Row kernels: loops around rows, each worked on in phases.
 
+use crate::emit::across::Across;
 use crate::emit::body::Code;
 use crate::emit::fold::{combine_some, identity, tree};
 use crate::emit::memory::{Site, lane_bytes, reload, spill, stride_bytes};
@@ -44,6 +45,23 @@ pub(crate) fn open_outer<E: Emitter>(
     loops
 }
 
+/// Opens all loops of `sizes` but the last one; returns them and the range of the last.
+pub(super) fn open_but_last<E: Emitter>(
+    g: &mut E,
+    sizes: &[usize],
+    accesses: &[Access],
+    range: (E::Reg, E::Reg),
+    ptrs: &mut [Ptr<E::Reg>],
+    positions: &mut Vec<Pos<E::Reg>>,
+) -> (Vec<Loop<E>>, (E::Reg, E::Reg)) {
+    let [first @ .., last] = sizes else { panic!("internal error: there is no outer loop") };
+    if first.is_empty() {
+        return (vec![], range);
+    }
+    let loops = open_outer(g, first, accesses, range, ptrs, positions);
+    (loops, (g.position(0), g.position(*last as i64)))
+}
+
 /// Closes the loops of [`open_outer`].
 pub(crate) fn close_outer<E: Emitter>(g: &mut E, loops: Vec<Loop<E>>) {
     for lp in loops.into_iter().rev() {
@@ -58,10 +76,24 @@ pub(crate) fn emit<E: Emitter>(g: &mut E, k: &RowKernel, begin: E::Reg, end: E::
     if let Some(copy) = Transpose::of(k) {
         return copy.emit(g, begin, end);
     }
+    if let Some(across) = Across::of(g, k) {
+        return across.emit(g, begin, end);
+    }
     let mut ptrs = start(g, &k.accesses);
     let mut positions = vec![];
     let range = (begin, end);
     let loops = open_outer(g, &k.outer, &k.accesses, range, &mut ptrs, &mut positions);
+    phases(g, k, ptrs, positions);
+    close_outer(g, loops);
+}
+
+/// What happens to the row that begins at the given place.
+pub(super) fn phases<E: Emitter>(
+    g: &mut E,
+    k: &RowKernel,
+    ptrs: Vec<Ptr<E::Reg>>,
+    mut positions: Vec<Pos<E::Reg>>,
+) {
     positions.push(Pos::Const(0));
     let dim = k.outer.len();
     let scalars = vec![];
@@ -78,7 +110,6 @@ pub(crate) fn emit<E: Emitter>(g: &mut E, k: &RowKernel, begin: E::Reg, end: E::
         };
         site.scalars.extend(results);
     }
-    close_outer(g, loops);
 }
 
 /// One walk along the row; returns the results of its folds.

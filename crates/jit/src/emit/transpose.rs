@@ -2,7 +2,7 @@
 //! turned in registers.
 
 use crate::emit::memory::stride_bytes;
-use crate::emit::row::{close_outer, open_outer, start};
+use crate::emit::row::{close_outer, open_but_last, start};
 use crate::emit::{Emitter, Pos, Ptr, Run, Shape};
 use eggrad_body::{Inst, Lane};
 use eggrad_schedule::{Access, Phase, RowKernel};
@@ -47,18 +47,10 @@ impl<'k> Transpose<'k> {
     pub(super) fn emit<E: Emitter>(&self, g: &mut E, begin: E::Reg, end: E::Reg) {
         let accesses = [self.from.clone(), self.to.clone()];
         let last = self.k.outer.len() - 1;
-        let (outer, size) = (&self.k.outer[..last], self.k.outer[last]);
         let mut ptrs = start(g, &accesses);
-        let mut loops = vec![];
-        let (mut at, end) = match outer {
-            [] => (begin, end),
-            _ => {
-                let mut positions = vec![];
-                let range = (begin, end);
-                loops = open_outer(g, outer, &accesses, range, &mut ptrs, &mut positions);
-                (g.position(0), g.position(size as i64))
-            }
-        };
+        let (range, mut positions) = ((begin, end), vec![]);
+        let (loops, (mut at, end)) =
+            open_but_last(g, &self.k.outer, &accesses, range, &mut ptrs, &mut positions);
         for rows in [LINE, BLOCK, 1] {
             let lp = g.open_while(at, end, rows);
             at = g.pos(lp.pos);

@@ -171,6 +171,8 @@ pub(super) enum Op {
     UnpackHigh,
     /// 16 bytes from memory to quarter `imm` of the first operand.
     InsertQuarter,
+    /// Quarter `imm` of the first operand, to memory.
+    StoreQuarter,
     /// The low 16 bytes of the second operand above those of the first.
     Join,
     /// An element from memory to lane `imm` of the low 16 bytes.

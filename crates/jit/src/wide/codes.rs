@@ -372,6 +372,14 @@ pub(super) fn row(level: Level, op: Op, width: u8) -> Row {
             },
             &[V(Dst), V(A), M, I],
         ),
+        Op::StoreQuarter => fixed(
+            if wide {
+                EVEX_Vextractf32x4_xmmm128_k1z_zmm_imm8
+            } else {
+                VEX_Vextractf128_xmmm128_ymm_imm8
+            },
+            &[M, V(A), I],
+        ),
         Op::Join => fixed(
             if wide { INVALID } else { VEX_Vinsertf128_ymm_ymm_xmmm128_imm8 },
             &[V(Dst), V(A), X(B), I],

@@ -348,7 +348,8 @@ impl Emit<'_> {
     /// An instruction that its row describes.
     pub(super) fn regular(&mut self, inst: &Inst) {
         let row = row(self.wide.level, inst.op, inst.width);
-        let halves = matches!(inst.op, Op::Quarters | Op::InsertQuarter | Op::Join);
+        let halves =
+            matches!(inst.op, Op::Quarters | Op::InsertQuarter | Op::StoreQuarter | Op::Join);
         let size = if row.fixed && !halves { 0 } else { inst.size };
         let code = if row.fixed { row.code } else { sized(row.code, inst.size) };
         let gathers = matches!(inst.op, Op::Gather | Op::Scatter);

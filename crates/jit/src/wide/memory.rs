@@ -217,6 +217,20 @@ impl Wide {
         (inside, self.operand(Ptr { base: there, bytes: ptr.bytes }))
     }
 
+    /// Rows and columns of four lanes change places within each 16 bytes of four vectors.
+    fn turned(&mut self, shape: Shape, lane: Lane, [a, b, c, d]: [Reg; 4]) -> [Reg; 4] {
+        let wide = if lane.is_float() { Lane::F64 } else { Lane::I64 };
+        let mut mix = |op, lane, a, b| self.vector(op, shape, lane, [a, b, NONE]);
+        let (low_ab, high_ab) = (mix(Op::UnpackLow, lane, a, b), mix(Op::UnpackHigh, lane, a, b));
+        let (low_cd, high_cd) = (mix(Op::UnpackLow, lane, c, d), mix(Op::UnpackHigh, lane, c, d));
+        [
+            mix(Op::UnpackLow, wide, low_ab, low_cd),
+            mix(Op::UnpackHigh, wide, low_ab, low_cd),
+            mix(Op::UnpackLow, wide, high_ab, high_cd),
+            mix(Op::UnpackHigh, wide, high_ab, high_cd),
+        ]
+    }
+
     /// The instruction that moves one element under a mask.
     fn masked(&self, dtype: DType, one: Op, bytes: Op) -> Inst {
         match dtype {
@@ -388,16 +402,29 @@ impl Memory for Wide {
             }
             row
         });
-        let wide = if lane.is_float() { Lane::F64 } else { Lane::I64 };
-        let mut mix = |op, lane, a, b| self.vector(op, shape, lane, [a, b, NONE]);
-        let [a, b, c, d] = rows;
-        let (low_ab, high_ab) = (mix(Op::UnpackLow, lane, a, b), mix(Op::UnpackHigh, lane, a, b));
-        let (low_cd, high_cd) = (mix(Op::UnpackLow, lane, c, d), mix(Op::UnpackHigh, lane, c, d));
-        [
-            mix(Op::UnpackLow, wide, low_ab, low_cd),
-            mix(Op::UnpackHigh, wide, low_ab, low_cd),
-            mix(Op::UnpackLow, wide, high_ab, high_cd),
-            mix(Op::UnpackHigh, wide, high_ab, high_cd),
-        ]
+        self.turned(shape, lane, rows)
+    }
+
+    fn store_transposed(
+        &mut self,
+        shape: Shape,
+        lane: Lane,
+        values: [Reg; 4],
+        ptr: Ptr<Reg>,
+        bytes: i64,
+    ) {
+        for (i, row) in self.turned(shape, lane, values).into_iter().enumerate() {
+            for quarter in 0..shape.lanes / 4 {
+                let place = ptr.plus(bytes.wrapping_mul((4 * quarter + i) as i64));
+                let mem = Some(self.operand(place));
+                if quarter == 0 {
+                    let store = self.inst(Op::Store, Shape::SCALAR, lane, [row, NONE, NONE]);
+                    self.effect(Inst { mem, ..store });
+                    continue;
+                }
+                let store = self.inst(Op::StoreQuarter, shape, lane, [row, NONE, NONE]);
+                self.effect(Inst { mem, imm: quarter as i32, ..store });
+            }
+        }
     }
 }
