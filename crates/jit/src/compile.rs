@@ -88,7 +88,7 @@ pub fn compile(plan: &Plan, config: &JitConfig) -> Result<Executable, JitError> 
     check(plan).map_err(JitError::Plan)?;
     let chosen = config.isa.resolve()?;
     let isa = target(config, chosen)?;
-    let features = Features { fma: has(&isa, "has_fma"), rounds: has(&isa, "has_sse41") };
+    let features = Features::of(&*isa);
     let mut known: HashMap<(LoopNest<'_>, usize), usize> = HashMap::new();
     let mut distinct: Vec<Job<'_>> = vec![];
     let mut uses = vec![];
@@ -172,8 +172,19 @@ fn target(config: &JitConfig, chosen: Isa) -> Result<OwnedTargetIsa, JitError> {
     if cfg!(target_endian = "big") {
         return Err(unsupported(&"constants of plans are little-endian"));
     }
+    let detect = chosen != Isa::Baseline;
+    let builder = cranelift_native::builder_with_options(detect).map_err(|e| unsupported(&e))?;
+    let isa = builder.finish(flags(config.verifier)?).map_err(|e| unsupported(&e))?;
+    if isa.pointer_type() != I64 {
+        return Err(unsupported(&"addresses have fewer than 64 bits"));
+    }
+    Ok(isa)
+}
+
+/// How Cranelift makes code, whatever the processor.
+pub(crate) fn flags(verifier: bool) -> Result<settings::Flags, JitError> {
     let mut flags = settings::builder();
-    let verifier = if config.verifier { "true" } else { "false" };
+    let verifier = if verifier { "true" } else { "false" };
     for (name, value) in [
         // The schedule already says in which order things are computed; Cranelift's own optimizer undoes that.
         ("opt_level", "none"),
@@ -184,21 +195,9 @@ fn target(config: &JitConfig, chosen: Isa) -> Result<OwnedTargetIsa, JitError> {
         // Touches the guard page without a call.
         ("probestack_strategy", "inline"),
     ] {
-        flags.set(name, value).map_err(|e| unsupported(&e))?;
+        flags.set(name, value).map_err(|e| JitError::Unsupported(e.to_string()))?;
     }
-    let detect = chosen != Isa::Baseline;
-    let builder = cranelift_native::builder_with_options(detect).map_err(|e| unsupported(&e))?;
-    let isa = builder.finish(settings::Flags::new(flags)).map_err(|e| unsupported(&e))?;
-    if isa.pointer_type() != I64 {
-        return Err(unsupported(&"addresses have fewer than 64 bits"));
-    }
-    Ok(isa)
-}
-
-/// Whether there are the instructions that x86-64 has as an option of this name, and other architectures always.
-fn has(isa: &OwnedTargetIsa, name: &str) -> bool {
-    let flag = isa.isa_flags().into_iter().find(|flag| flag.name == name);
-    flag.is_none_or(|flag| flag.as_bool() == Some(true))
+    Ok(settings::Flags::new(flags))
 }
 
 /// Puts functions into executable memory.
