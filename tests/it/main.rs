@@ -14,8 +14,12 @@ mod models;
 mod optimizer;
 mod optimizers;
 mod pipeline;
+mod plans;
 mod rules;
 mod run;
 mod threads;
 mod tidy;
 mod train;
+#[path = "../../benches/workloads/models.rs"]
+#[allow(dead_code, reason = "some are measured only")]
+mod workloads;
