@@ -14,8 +14,13 @@ mod models;
 mod optimizer;
 mod optimizers;
 mod pipeline;
+mod plans;
 mod rules;
 mod run;
+mod sizes;
 mod threads;
 mod tidy;
 mod train;
+#[path = "../../benches/workloads/models.rs"]
+#[allow(dead_code, reason = "some are measured only")]
+mod workloads;

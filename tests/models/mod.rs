@@ -15,7 +15,7 @@ pub(crate) fn perceptron(g: &Graph, depth: usize) {
 }
 
 /// Layer normalisation over the last axis, written out.
-fn norm<'g>(name: &str, x: Tensor<'g>) -> Tensor<'g> {
+pub(crate) fn norm<'g>(name: &str, x: Tensor<'g>) -> Tensor<'g> {
     let g = x.graph();
     let width = *x.ty().expect("a type").shape.dims().last().expect("an axis");
     let centred = x - x.keepdims().mean(-1);

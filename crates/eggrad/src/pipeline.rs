@@ -22,6 +22,8 @@ pub struct Options {
     pub rules: RuleSet,
     /// Threads that share the loops of large kernels in a run; the bits are the same for any number.
     pub threads: usize,
+    /// Bytes that intermediate values may take; all of the machine's memory if not given.
+    pub memory: Option<usize>,
     /// Folder for a picture (`.dot`) and a text (`.txt`) of the graph after each stage.
     pub dump: Option<PathBuf>,
 }
@@ -33,6 +35,7 @@ impl Default for Options {
             semantics: Semantics::Real,
             rules: RuleSet::standard(),
             threads: 1,
+            memory: None,
             dump: None,
         }
     }
@@ -54,6 +57,7 @@ pub fn compile(written: &Graph, options: &Options) -> Result<(Executable, Graph,
     let plan = stages.timed("schedule", || schedule(&optimised, &ScheduleConfig::default()))?;
     stages.show("schedule", &optimised, &clusters(&optimised, &plan), &plan.to_string())?;
     let config = JitConfig { run_threads: options.threads.max(1), ..JitConfig::default() };
+    let config = JitConfig { max_bytes: options.memory.unwrap_or(config.max_bytes), ..config };
     let executable = stages.timed("codegen", || jit::compile(&plan, &config))?;
 
     let mut report = stages.report;

@@ -131,10 +131,12 @@ impl Store {
         }
         let i = self.entries.len();
         let Some(mut array) = Aligned::try_zeros(ty) else {
-            let message = format!("of type {ty} finds no memory");
+            let message = format!("of type {ty} finds no memory: it takes {} bytes", ty.bytes());
             return Err(TypeError::new(name, at, message, "make the layer smaller").into());
         };
-        fill(ArrayMut::from(&mut array), &init.values(name, ty, self.seed));
+        if !matches!(init, Init::Zeros) {
+            fill(ArrayMut::from(&mut array), &init.values(name, ty, self.seed));
+        }
         self.arrays.push(array);
         self.entries.push(Entry { name: name.to_string(), kind, ty: ty.clone(), at });
         self.index.insert(name.to_string(), i);

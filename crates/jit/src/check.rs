@@ -32,7 +32,6 @@ macro_rules! ensure {
 pub(crate) fn check(plan: &Plan) -> Result<(), String> {
     for nested in plan.nested() {
         ensure!(nested.states.is_empty() && nested.guard.is_none(), "a nested plan has states");
-        ensure!(nested.setup == 0, "a nested plan has a setup");
         ensure!(nested.arena_bytes <= MAX_BYTES, "{} nested bytes", nested.arena_bytes);
         check_plan(nested).map_err(|e| format!("nested: {e}"))?;
     }

@@ -15,6 +15,7 @@ use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{Module, ModuleError, default_libcall_names};
 use eggrad_schedule::{ALIGN, Kernel, MAX_BYTES, Plan};
 use std::collections::HashMap;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// How plans are compiled.
@@ -31,11 +32,13 @@ pub struct JitConfig {
     /// Threads that share the loops of large kernels in a run, at least one, but no more than there are cores; the
     /// bits are the same for any number.
     pub run_threads: usize,
+    /// Bytes that intermediate values may take, but no more than [`MAX_BYTES`].
+    pub max_bytes: usize,
 }
 
 impl Default for JitConfig {
     /// This processor's instructions; verified in debug builds; no listing; code is made on as many threads as there
-    /// are cores, but no more than 8, and runs on one.
+    /// are cores, but no more than 8, and runs on one; all of the machine's memory.
     fn default() -> JitConfig {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         JitConfig {
@@ -44,6 +47,7 @@ impl Default for JitConfig {
             listing: false,
             threads: cores.min(8),
             run_threads: 1,
+            max_bytes: installed_bytes(),
         }
     }
 }
@@ -82,13 +86,14 @@ pub struct CompileReport {
 /// [`JitError::Plan`] of the scheduler, [`JitError::Internal`] of this crate.
 pub fn compile(plan: &Plan, config: &JitConfig) -> Result<Executable, JitError> {
     let started = Instant::now();
-    if plan.arena_bytes > MAX_BYTES {
-        return Err(JitError::TooLarge { bytes: plan.arena_bytes });
+    let (bytes, allowed) = (plan.arena_bytes, config.max_bytes.min(MAX_BYTES));
+    if bytes > allowed {
+        return Err(JitError::TooLarge { bytes, allowed });
     }
     check(plan).map_err(JitError::Plan)?;
     let chosen = config.isa.resolve()?;
     let isa = target(config, chosen)?;
-    let features = Features { fma: has(&isa, "has_fma"), rounds: has(&isa, "has_sse41") };
+    let features = Features::of(&*isa);
     let mut known: HashMap<(LoopNest<'_>, usize), usize> = HashMap::new();
     let mut distinct: Vec<Job<'_>> = vec![];
     let mut uses = vec![];
@@ -105,7 +110,8 @@ pub fn compile(plan: &Plan, config: &JitConfig) -> Result<Executable, JitError> 
         uses[at] += 1;
     }
     let codes = generate(&distinct, &*isa, features, chosen, config)?;
-    let (machine, pointers) = place(isa, &distinct, &codes)?;
+    let builder = JITBuilder::with_isa(isa, default_libcall_names());
+    let (machine, pointers) = place(builder, &distinct, &codes)?;
     let mut report = CompileReport::default();
     for (i, (job, code)) in distinct.iter().zip(&codes).enumerate() {
         report.functions.push(FunctionReport {
@@ -148,6 +154,17 @@ pub fn compile(plan: &Plan, config: &JitConfig) -> Result<Executable, JitError> 
     ))
 }
 
+/// Bytes of memory that this machine has, [`MAX_BYTES`] where that is not known.
+fn installed_bytes() -> usize {
+    static KNOWN: OnceLock<usize> = OnceLock::new();
+    *KNOWN.get_or_init(|| {
+        let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+        let kilobytes = total.and_then(|t| t.trim().strip_suffix(" kB")?.trim().parse().ok());
+        kilobytes.map_or(MAX_BYTES, |k: usize| k.saturating_mul(1024))
+    })
+}
+
 /// Constants of the plan and of its functions, one behind the other.
 #[derive(Default)]
 struct Constants(Vec<u8>);
@@ -172,8 +189,19 @@ fn target(config: &JitConfig, chosen: Isa) -> Result<OwnedTargetIsa, JitError> {
     if cfg!(target_endian = "big") {
         return Err(unsupported(&"constants of plans are little-endian"));
     }
+    let detect = chosen != Isa::Baseline;
+    let builder = cranelift_native::builder_with_options(detect).map_err(|e| unsupported(&e))?;
+    let isa = builder.finish(flags(config.verifier)?).map_err(|e| unsupported(&e))?;
+    if isa.pointer_type() != I64 {
+        return Err(unsupported(&"addresses have fewer than 64 bits"));
+    }
+    Ok(isa)
+}
+
+/// How Cranelift makes code, whatever the processor.
+pub(crate) fn flags(verifier: bool) -> Result<settings::Flags, JitError> {
     let mut flags = settings::builder();
-    let verifier = if config.verifier { "true" } else { "false" };
+    let verifier = if verifier { "true" } else { "false" };
     for (name, value) in [
         // The schedule already says in which order things are computed; Cranelift's own optimizer undoes that.
         ("opt_level", "none"),
@@ -184,45 +212,34 @@ fn target(config: &JitConfig, chosen: Isa) -> Result<OwnedTargetIsa, JitError> {
         // Touches the guard page without a call.
         ("probestack_strategy", "inline"),
     ] {
-        flags.set(name, value).map_err(|e| unsupported(&e))?;
+        flags.set(name, value).map_err(|e| JitError::Unsupported(e.to_string()))?;
     }
-    let detect = chosen != Isa::Baseline;
-    let builder = cranelift_native::builder_with_options(detect).map_err(|e| unsupported(&e))?;
-    let isa = builder.finish(settings::Flags::new(flags)).map_err(|e| unsupported(&e))?;
-    if isa.pointer_type() != I64 {
-        return Err(unsupported(&"addresses have fewer than 64 bits"));
-    }
-    Ok(isa)
-}
-
-/// Whether there are the instructions that x86-64 has as an option of this name, and other architectures always.
-fn has(isa: &OwnedTargetIsa, name: &str) -> bool {
-    let flag = isa.isa_flags().into_iter().find(|flag| flag.name == name);
-    flag.is_none_or(|flag| flag.as_bool() == Some(true))
+    Ok(settings::Flags::new(flags))
 }
 
 /// Puts functions into executable memory.
 fn place(
-    isa: OwnedTargetIsa,
+    builder: JITBuilder,
     jobs: &[Job<'_>],
     codes: &[Code],
 ) -> Result<(Machine, Vec<KernelFn>), JitError> {
-    let mut machine =
-        Machine::new(JITModule::new(JITBuilder::with_isa(isa, default_libcall_names())));
+    let bytes = codes.iter().map(|code| code.bytes.len()).sum();
+    let memory = |e: ModuleError| JitError::Memory { bytes, what: e.to_string() };
+    let mut machine = Machine::new(JITModule::new(builder));
     let module = machine.module();
     let mut signature = module.make_signature();
     signature.params.extend([AbiParam::new(I64); 3]);
     let mut ids = vec![];
     for (job, code) in jobs.iter().zip(codes) {
         let internal = |e: ModuleError| match e {
-            ModuleError::Allocation { .. } => JitError::Memory(e.to_string()),
+            ModuleError::Allocation { .. } => memory(e),
             e => JitError::Internal { kernel: job.name.to_string(), what: e.to_string() },
         };
         let id = module.declare_anonymous_function(&signature).map_err(internal)?;
         module.define_function_bytes(id, code.alignment, &code.bytes, &[]).map_err(internal)?;
         ids.push(id);
     }
-    module.finalize_definitions().map_err(|e| JitError::Memory(e.to_string()))?;
+    module.finalize_definitions().map_err(memory)?;
     let addresses: Vec<*const u8> =
         ids.iter().map(|&id| module.get_finalized_function(id)).collect();
     let pointers = addresses.into_iter().map(|address| {
@@ -232,4 +249,42 @@ fn place(
     });
     let pointers = pointers.collect();
     Ok((machine, pointers))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cranelift_jit::ArenaMemoryProvider;
+    use eggrad_schedule::{ScheduleConfig, schedule};
+
+    /// Functions that do not fit into the memory there is for code.
+    #[test]
+    fn refused_memory_for_code_is_an_error() {
+        let line = |n: usize| format!("in x{n}: f32[{n}]\nout y{n} = log_erfc(x{n})\n");
+        let text = format!("graph 2\n{}", (1..60).map(line).collect::<String>());
+        let graph: eggrad_ir::Graph = text.parse().expect("a graph");
+        let plan = schedule(&graph, &ScheduleConfig::default()).expect("a plan");
+        let jobs: Vec<Job<'_>> = plan
+            .kernels
+            .iter()
+            .filter_map(|kernel| {
+                let nest = LoopNest::of(&kernel.kind)?;
+                Some(Job { name: &kernel.name, nest, args: kernel.args.len() })
+            })
+            .collect();
+        let config = JitConfig::default();
+        let isa = target(&config, Isa::Clif).expect("this processor");
+        let codes = generate(&jobs, &*isa, Features::of(&*isa), Isa::Clif, &config).expect("code");
+        let bytes: usize = codes.iter().map(|code| code.bytes.len()).sum();
+        for (room, fits) in [(4 * bytes.next_multiple_of(1 << 16), true), (1, false)] {
+            let mut builder = JITBuilder::with_isa(isa.clone(), default_libcall_names());
+            let provider = ArenaMemoryProvider::new_with_size(room).expect("a range of addresses");
+            builder.memory_provider(Box::new(provider));
+            match place(builder, &jobs, &codes) {
+                Ok((_, pointers)) => assert!(fits && pointers.len() == jobs.len(), "{bytes} bytes"),
+                Err(JitError::Memory { bytes: needed, .. }) => assert!(!fits && needed == bytes),
+                Err(other) => panic!("{other}"),
+            }
+        }
+    }
 }

@@ -26,15 +26,24 @@ pub enum JitError {
     )]
     UnknownIsa(String),
     /// The system gave no memory for code.
-    #[error("no memory for machine code: {0}")]
-    Memory(String),
-    /// Intermediate values need more bytes than any machine addresses.
     #[error(
-        "intermediate values need {bytes} bytes, which no memory holds; use smaller sizes or batches"
+        "no memory for {bytes} bytes of machine code: {what}; some systems refuse memory that can be executed"
+    )]
+    Memory {
+        /// Bytes of all functions.
+        bytes: usize,
+        /// What the system said.
+        what: String,
+    },
+    /// Intermediate values need more bytes than there are or than may be used.
+    #[error(
+        "intermediate values need {bytes} bytes, but only {allowed} are there; use smaller sizes or batches"
     )]
     TooLarge {
         /// Bytes of the arena.
         bytes: usize,
+        /// Bytes that it may have.
+        allowed: usize,
     },
     /// The plan would read or write outside its buffers, or is otherwise broken: a bug of the scheduler.
     #[error("internal error: the plan is invalid: {0}")]

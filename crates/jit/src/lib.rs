@@ -17,6 +17,8 @@ mod error;
 mod executable;
 mod flush;
 mod isa;
+#[cfg(test)]
+mod page;
 mod pool;
 mod program;
 mod wide;

@@ -85,6 +85,8 @@ struct Program {
     constants: Vec<(usize, usize)>,
     /// The guarded value.
     guard: Option<usize>,
+    /// Leading entries that only the first step of a loop runs.
+    setup: usize,
 }
 
 /// A plan and the plans nested in it, in the order of [`Plan::nested`]; the outermost comes last.
@@ -120,6 +122,7 @@ impl Programs {
             arena: vec![],
             constants: vec![],
             guard: None,
+            setup: plan.setup,
         };
         let constants: Vec<Option<usize>> = plan
             .buffers
@@ -255,6 +258,7 @@ impl Programs {
         for step in 0..entry.steps {
             let left = entry.steps - 1 - step;
             let position = if entry.reverse { left } else { step };
+            let begin = if step == 0 { 0 } else { program.setup };
             for (i, carry) in entry.carries.iter().enumerate() {
                 // What the step before wrote; the copies take turns so that the last step writes the result.
                 let here = if step == 0 { table[carry.initial] } else { table[outputs + i] };
@@ -275,7 +279,7 @@ impl Programs {
             // SAFETY: `check::check` has found that the nested plan's inputs and outputs at every position lie inside
             // the arguments of the kernel, and its arena inside the scratch; so these addresses are as the caller has
             // promised for those arguments.
-            unsafe { self.entries(&program.entries, table, threads) };
+            unsafe { self.entries(&program.entries[begin..], table, threads) };
         }
     }
 

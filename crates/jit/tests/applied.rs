@@ -313,3 +313,28 @@ fn states_around_scans() {
     case.b.write(u, square);
     case.run(&[loss]);
 }
+
+/// Two loops beside each other and inside a third, each with a product of a carried value and a transposed weight that
+/// its first step packs; the weights of the inner one are others each time.
+#[test]
+fn first_steps_make_what_the_others_read() {
+    let (row, square) = (f32s(&[32, 40]), f32s(&[40, 40]));
+    let inner = function(&[row.clone(), square.clone()], |b, v| {
+        let next = b.dot(v[0], v[1], DotAxes::contract(1, 1));
+        vec![b.unary(UnaryOp::Tanh, next)]
+    });
+    let outer = function(&[row.clone(), square.clone(), square.clone()], |b, v| {
+        let steps = scan(&inner, (1, 0), (3, false), b, &[v[0], v[1]]);
+        let next = scan(&inner, (1, 0), (2, true), b, &[steps[0], v[2]]);
+        vec![next[0], steps[0]]
+    });
+    let mut case = Case::new(29);
+    let (h, ws, w) = (
+        case.input(DType::F32, &[32, 40]),
+        case.input(DType::F32, &[4, 40, 40]),
+        case.input(DType::F32, &[40, 40]),
+    );
+    let all = scan(&outer, (1, 1), (4, false), &mut case.b, &[h, ws, w]);
+    let again = scan(&inner, (1, 0), (5, false), &mut case.b, &[h, w]);
+    case.run(&[all[0], all[1], again[0]]);
+}

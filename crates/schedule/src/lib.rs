@@ -7,7 +7,7 @@
 //! A sub-graph that is applied has a plan of its own, nested in a kernel of the caller's: see `bodies`.
 //!
 //! What depends on frozen states and constants alone comes first, as the plan's setup: a back end runs it when those
-//! states have changed.
+//! states have changed. So does what a loop's step makes of the loop's constants alone, in the first step.
 //!
 //! In the order data flows: `legal` leaves few ops, `groups` decides which nodes share a kernel (index maps are in
 //! `maps`), `lower` writes loops and bodies, `assign` orders kernels and places buffers.
@@ -52,7 +52,7 @@ impl Default for ScheduleConfig {
 /// # Errors
 /// A `grad` that is not resolved, a `call` that is not inlined, an indexed axis of more than 2^32 - 1 positions.
 pub fn schedule(graph: &Graph, config: &ScheduleConfig) -> Result<Plan, ScheduleError> {
-    let plan = Bodies::new(config).plan(graph)?;
+    let plan = Bodies::new(config).plan(graph, graph.inputs().len())?;
     // A back end refuses a larger arena; its offsets mean nothing.
     if cfg!(debug_assertions) && plan.arena_bytes <= MAX_BYTES {
         let errors = verify(&plan);

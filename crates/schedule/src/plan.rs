@@ -341,8 +341,9 @@ pub struct Plan {
     pub buffers: Vec<Buffer>,
     /// All kernels, in the order they run.
     pub kernels: Vec<Kernel>,
-    /// Number of leading kernels whose results depend on frozen states and constants alone. A run may leave them out
-    /// when they have run on the same arena and these states have not changed since.
+    /// Number of leading kernels whose results depend on frozen states and constants alone, in a loop's step on the
+    /// loop's constants. A run may leave them out when they have run on the same arena and these states have not changed
+    /// since; a loop runs them in its first step.
     pub setup: usize,
     /// Bytes of the arena.
     pub arena_bytes: usize,

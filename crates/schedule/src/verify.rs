@@ -4,9 +4,9 @@
 //! * nothing reads the arena or an output before a kernel wrote it, and nothing that is alive shares bytes;
 //! * every output with elements is written; inputs and constants never are;
 //! * no state is written before the guard is known; scattered additions are not split between threads;
-//! * setup kernels read frozen states, constants and what setup wrote, and write the arena; nothing else writes what
-//!   they leave behind, and the guard comes after them;
-//! * nested plans keep these promises, have neither states, guard nor setup, and fit the kernels that run them, which write
+//! * setup kernels read frozen states, constants, what setup wrote, and in a loop's step what is the same at each; they
+//!   write the arena; nothing else writes what they leave behind, and the guard comes after them;
+//! * nested plans keep these promises, have neither states nor guard, and fit the kernels that run them, which write
 //!   nothing that they read.
 
 use crate::assign::{Use, kept, lifetimes, uses};
@@ -19,17 +19,45 @@ use eggrad_ir::{DType, StateKind};
 pub fn verify(plan: &Plan) -> Vec<String> {
     let mut errors = vec![];
     for nested in plan.nested() {
-        if !nested.states.is_empty() || nested.guard.is_some() || nested.setup > 0 {
-            errors.push("a nested plan has states, a guard or a setup".to_string());
+        if !nested.states.is_empty() || nested.guard.is_some() {
+            errors.push("a nested plan has states or a guard".to_string());
         }
-        errors.extend(verify_kernels(nested).into_iter().map(|e| format!("nested: {e}")));
     }
-    errors.extend(verify_kernels(plan));
+    check_nested(plan, plan.inputs.len(), &mut vec![], &mut errors);
     errors
 }
 
+/// As [`verify`] for a plan whose inputs from number `fixed` on are the same in many runs. Each plan is looked at once;
+/// they nest a few deep.
+fn check_nested(
+    plan: &Plan,
+    fixed: usize,
+    seen: &mut Vec<(*const Plan, usize)>,
+    errors: &mut Vec<String>,
+) {
+    if seen.contains(&(std::ptr::from_ref(plan), fixed)) {
+        return;
+    }
+    seen.push((std::ptr::from_ref(plan), fixed));
+    for kernel in &plan.kernels {
+        for nested in kernel.kind.nested() {
+            let fixed = match &kernel.kind {
+                KernelKind::Loop(k) => k.carries + k.xs,
+                KernelKind::Branch(_)
+                | KernelKind::Row(_)
+                | KernelKind::Column(_)
+                | KernelKind::Product(_) => nested.inputs.len(),
+            };
+            let mut inner = vec![];
+            check_nested(nested, fixed, seen, &mut inner);
+            errors.extend(inner.into_iter().map(|e| format!("nested: {e}")));
+        }
+    }
+    errors.extend(verify_kernels(plan, fixed));
+}
+
 /// As [`verify`], without what is nested.
-fn verify_kernels(plan: &Plan) -> Vec<String> {
+fn verify_kernels(plan: &Plan, fixed: usize) -> Vec<String> {
     let mut errors = vec![];
     for (i, kernel) in plan.kernels.iter().enumerate() {
         let mut check = KernelCheck { plan, kernel, sizes: sizes(&kernel.kind), errors: vec![] };
@@ -42,7 +70,7 @@ fn verify_kernels(plan: &Plan) -> Vec<String> {
         errors.push("the setup is longer than the plan, or ends after the guard".to_string());
     }
     if errors.is_empty() {
-        check_setup(plan, &mut errors);
+        check_setup(plan, fixed, &mut errors);
         check_writes(plan, &mut errors);
         check_arena(plan, &mut errors);
     }
@@ -298,7 +326,7 @@ impl KernelCheck<'_> {
 }
 
 /// What setup kernels touch, and what no other kernel may write.
-fn check_setup(plan: &Plan, errors: &mut Vec<String>) {
+fn check_setup(plan: &Plan, fixed: usize, errors: &mut Vec<String>) {
     let kept = kept(plan);
     for (i, kernel) in plan.kernels.iter().enumerate() {
         for u in uses(&kernel.kind) {
@@ -312,7 +340,8 @@ fn check_setup(plan: &Plan, errors: &mut Vec<String>) {
                     let state = &plan.states[s];
                     !u.store && state.kind == StateKind::Frozen && !state.written
                 }
-                Place::Input(_) | Place::Output(_) => false,
+                Place::Input(i) => !u.store && i >= fixed,
+                Place::Output(_) => false,
             };
             if !fits {
                 let what = if u.store { "writes" } else { "reads" };

@@ -310,3 +310,22 @@ fn broken_plans_are_found() {
     broken(&|k| k.scratch = None);
     broken(&|k| k.carries = 2);
 }
+
+/// A step that multiplies with a transposed weight packs it once.
+#[test]
+fn what_a_step_makes_of_constants_is_made_in_the_first() {
+    let body = function(&[f32s(&[32, 40]), f32s(&[40, 40])], |b, v| {
+        let next = b.dot(v[0], v[1], DotAxes::contract(1, 1));
+        vec![b.unary(UnaryOp::Tanh, next)]
+    });
+    let mut case = Case::new(21);
+    let (h, w) = (case.input(DType::F32, &[32, 40]), case.input(DType::F32, &[40, 40]));
+    let results = scan(&body, (1, 0), (5, false), &mut case.b, &[h, w]);
+    case.outputs(&results);
+    let mut plan = case.check();
+    assert_eq!((plan.nested()[0].setup, plan.nested()[0].kernels.len()), (1, 2), "{plan}");
+    // The same kernels over a carried value would be wrong.
+    let KernelKind::Loop(k) = &mut plan.kernels[0].kind else { panic!("no loop in\n{plan}") };
+    k.carries = 2;
+    assert_ne!(verify(&plan), Vec::<String>::new());
+}

@@ -4,6 +4,7 @@ use crate::emit::{Loop, Loops, Pos, Ptr};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, MemFlagsData, Type, Value};
+use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::FunctionBuilder;
 
 /// An open loop.
@@ -21,6 +22,18 @@ pub(crate) struct Features {
     pub(crate) fma: bool,
     /// Rounding to whole numbers.
     pub(crate) rounds: bool,
+}
+
+impl Features {
+    /// Those of the processor that `isa` describes.
+    pub(crate) fn of(isa: &dyn TargetIsa) -> Features {
+        // What x86-64 has as an option of this name, and other architectures always.
+        let has = |name: &str| {
+            let flag = isa.isa_flags().into_iter().find(|flag| flag.name == name);
+            flag.is_none_or(|flag| flag.as_bool() == Some(true))
+        };
+        Features { fma: has("has_fma"), rounds: has("has_sse41") }
+    }
 }
 
 /// The function being written.

@@ -292,15 +292,12 @@ impl Lanes for Gen<'_> {
         self.cast_bits(ty(shape, to), a)
     }
 
-    /// Unordered compares hold for NaN on either side: the first keeps a NaN accumulator, the second lets a NaN element
-    /// win.
+    /// A NaN accumulator stays, as it is not compared with success; the second selection lets a NaN element win. Vectors
+    /// of 64-bit Arm have no comparison that holds for NaN.
     fn extreme(&mut self, shape: Shape, largest: bool, lane: Lane, acc: Value, x: Value) -> Value {
-        let keeps = match largest {
-            true => FloatCC::UnorderedOrGreaterThan,
-            false => FloatCC::UnorderedOrLessThan,
-        };
-        let keep = self.b.ins().fcmp(keeps, acc, x);
-        let best = self.select(shape, lane, keep, acc, x);
+        let (high, low) = if largest { (x, acc) } else { (acc, x) };
+        let wins = self.b.ins().fcmp(FloatCC::GreaterThanOrEqual, high, low);
+        let best = self.select(shape, lane, wins, x, acc);
         let nan = self.b.ins().fcmp(FloatCC::Unordered, x, x);
         self.select(shape, lane, nan, x, best)
     }

@@ -5,6 +5,8 @@ mod func;
 mod inst;
 mod memory;
 mod round;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use crate::clif::func::Features;
 use crate::clif::func::Gen;

@@ -172,6 +172,11 @@ impl Emit<'_> {
                 self.refused.get_or_insert_with(|| format!("{code:?}: {e}"));
             }
         }
+        // The address is not known yet.
+        if let Some((_, text)) = &mut self.listing {
+            text.truncate(text.rfind(' ').unwrap_or(0));
+            text.push_str(&format!(" {label}\n"));
+        }
         self.jumps.push((self.at, label));
     }
 

@@ -174,7 +174,7 @@ fn compare(
         for at in 0..got.array.len() {
             let (g, e) = (get(&got.array, at), get(&expected.array, at));
             let dtype = got.array.dtype();
-            if g != e && !(is_nan(dtype, g) && is_nan(dtype, e)) {
+            if g != e && !(is_nan(dtype, g) && is_nan(dtype, e)) && !is_flushed(dtype, g, e) {
                 panic!(
                     "{what}: argument {i}, element {at}: machine code {g:#x}, evaluator {e:#x}\n{kind:?}\n{}",
                     listing(kind, args, executable.report().functions[0].isa)
@@ -191,6 +191,16 @@ fn listing(kind: &KernelKind, args: &[Arg], isa: Isa) -> String {
     let executable = compile(&plan(kind, args), &config).expect("compiled before");
     let listing = executable.report().functions[0].listing.clone().unwrap_or_default();
     listing.lines().take(200).collect::<Vec<_>>().join("\n")
+}
+
+/// Whether a result that rounds to the smallest normal number was flushed, as 64-bit Arm does before it rounds.
+fn is_flushed(dtype: DType, found: u64, expected: u64) -> bool {
+    let (sign, smallest) = match dtype {
+        DType::F32 => (1 << 31, 1 << 23),
+        DType::F64 => (1 << 63, 1 << 52),
+        DType::I32 | DType::I64 | DType::U8 | DType::Bool => return false,
+    };
+    cfg!(target_arch = "aarch64") && expected & !sign == smallest && found == expected & sign
 }
 
 fn is_nan(dtype: DType, bits: u64) -> bool {

@@ -136,13 +136,15 @@ pub(crate) struct Groups<'g> {
 }
 
 /// Groups the live nodes of `legal`; without `fuse` each solid node has a group of its own.
-pub(crate) fn group(legal: &Legal, fuse: bool) -> Groups<'_> {
+///
+/// Inputs from number `fixed` on are the same in many runs.
+pub(crate) fn group(legal: &Legal, fuse: bool, fixed: usize) -> Groups<'_> {
     let mut demands = BTreeSet::new();
     for root in legal.graph.roots() {
         demands.insert(root);
     }
     demands.extend(applied_to(legal));
-    let setup = Setup::new(legal);
+    let setup = Setup::new(legal, fixed);
     demands.extend(setup.border);
     loop {
         let mut pass = Groups::new(legal, &demands, &setup.nodes);

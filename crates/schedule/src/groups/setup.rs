@@ -1,4 +1,5 @@
-//! What is made of frozen states and constants alone: it is computed once for many runs.
+//! What is made of frozen states and constants alone, in a loop's step of its constants: it is computed once for many
+//! runs.
 //!
 //! A group is either of such nodes or of others. A value that goes from the first to the second lies in memory; only
 //! views of it are taken where it is read.
@@ -12,7 +13,7 @@ use eggrad_ir::{MoveOp, NodeId, Op, StateKind};
 enum Made {
     /// Nothing.
     Constant,
-    /// Frozen states that stay as they are.
+    /// Frozen states that stay as they are, and inputs that are the same at every step.
     Frozen,
     /// What may differ from run to run.
     Anew,
@@ -27,7 +28,7 @@ pub(super) struct Setup {
 }
 
 impl Setup {
-    pub(super) fn new(legal: &Legal) -> Setup {
+    pub(super) fn new(legal: &Legal, fixed: usize) -> Setup {
         let graph = &legal.graph;
         let live = || graph.ids().filter(|id| legal.live[id.index()]);
         let mut made = vec![Made::Constant; graph.nodes().len()];
@@ -38,8 +39,8 @@ impl Setup {
                 let stays = state.write.is_none_or(|w| w == state.read);
                 let frozen = state.kind == StateKind::Frozen && stays;
                 if frozen { Made::Frozen } else { Made::Anew }
-            } else if matches!(node.op, Op::Input(_)) {
-                Made::Anew
+            } else if let Op::Input(i) = node.op {
+                if i < fixed { Made::Anew } else { Made::Frozen }
             } else {
                 let operands = node.inputs.iter().map(|i| made[i.index()]);
                 // A sub-graph is applied in one place, for all who read any of its results.

@@ -36,7 +36,7 @@ impl Lowering<'_> {
         let node = groups.graph.node(id);
         let inputs = node.inputs.iter().enumerate();
         let operands: Vec<NodeId> = inputs.map(|(i, &x)| groups.operand(id, i, x)).collect();
-        let plans: Vec<_> = node.op.functions().into_iter().map(|f| self.bodies.of(f)).collect();
+        let plans = self.bodies.of(&node.op);
         let arena = plans.iter().map(|plan| plan.arena_bytes).max().unwrap_or(0);
         let mut layout = Layout { args: vec![], bytes: 0 };
         layout.place(arena);
