@@ -143,8 +143,19 @@ fn normalised<'g>(name: &str, x: Tensor<'g>) -> Tensor<'g> {
 pub(crate) fn layer_norm(g: &Graph, rows: usize, width: usize) {
     let (x, dy) = (g.input("x", [rows, width]), g.input("dy", [rows, width]));
     let y = normalised("norm", x);
-    let loss = (y * dy).sum([0, 1]);
     g.output("y", y);
+    norm_gradients(g, x, (y * dy).sum([0, 1]));
+}
+
+/// W7: as [`layer_norm`], with the weighted sum instead of every value.
+pub(crate) fn layer_norm_gradients(g: &Graph, rows: usize, width: usize) {
+    let (x, dy) = (g.input("x", [rows, width]), g.input("dy", [rows, width]));
+    let loss = (normalised("norm", x) * dy).sum([0, 1]);
+    g.output("loss", loss);
+    norm_gradients(g, x, loss);
+}
+
+fn norm_gradients(g: &Graph, x: Tensor<'_>, loss: Tensor<'_>) {
     g.output("dx", loss.grad(x));
     for param in g.params() {
         let name = g.state_name(param).expect("a name");
