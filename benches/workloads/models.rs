@@ -130,7 +130,8 @@ pub(crate) fn softmax_cross_entropy(g: &Graph, rows: usize, classes: usize) {
     g.output("dz", loss.grad(z));
 }
 
-fn normalised<'g>(name: &str, x: Tensor<'g>) -> Tensor<'g> {
+/// Layer norm, written with mean and variance.
+pub(crate) fn normalised<'g>(name: &str, x: Tensor<'g>) -> Tensor<'g> {
     let g = x.graph();
     let width = *x.ty().expect("a type").shape.dims().last().expect("an axis");
     let centred = x - x.keepdims().mean(-1);
@@ -143,19 +144,8 @@ fn normalised<'g>(name: &str, x: Tensor<'g>) -> Tensor<'g> {
 pub(crate) fn layer_norm(g: &Graph, rows: usize, width: usize) {
     let (x, dy) = (g.input("x", [rows, width]), g.input("dy", [rows, width]));
     let y = normalised("norm", x);
+    let loss = (y * dy).sum([0, 1]);
     g.output("y", y);
-    norm_gradients(g, x, (y * dy).sum([0, 1]));
-}
-
-/// W7: as [`layer_norm`], with the weighted sum instead of every value.
-pub(crate) fn layer_norm_gradients(g: &Graph, rows: usize, width: usize) {
-    let (x, dy) = (g.input("x", [rows, width]), g.input("dy", [rows, width]));
-    let loss = (normalised("norm", x) * dy).sum([0, 1]);
-    g.output("loss", loss);
-    norm_gradients(g, x, loss);
-}
-
-fn norm_gradients(g: &Graph, x: Tensor<'_>, loss: Tensor<'_>) {
     g.output("dx", loss.grad(x));
     for param in g.params() {
         let name = g.state_name(param).expect("a name");
