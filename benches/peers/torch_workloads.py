@@ -184,7 +184,7 @@ def w7(report):
 
     formula(report, "W7", "softmax_ce_naive_fwdbwd_us", x, cross_entropy, True, "us", 1e6)
     x = noise(1 << 20, 2.0).reshape(1024, 1024)
-    dy = torch.from_numpy(noise(1 << 20, 1.0)).reshape(1024, 1024)
+    dy = torch.from_numpy(noise(1 << 20, 1.0)[::-1].copy()).reshape(1024, 1024)
     gain = torch.ones(1024, requires_grad=True)
     bias = torch.zeros(1024, requires_grad=True)
 
