@@ -1,17 +1,24 @@
 //! Whole workloads, W1 to W10: `cargo bench --bench workloads`, or some: `-- W2 W5`.
 //!
-//! One line of JSON for each figure. `value` is the least of many rounds, `median` the middle one, in
-//! microseconds, nanoseconds per element or seconds. Train steps read the batch from the caller's array and write the
-//! loss back; the loss must fall first. A first step is measured in a process of its own.
+//! One line of JSON for each figure. `value` is the median of many rounds, `least` the least, in microseconds,
+//! nanoseconds per element or seconds. Train steps read the batch from the caller's array and write the loss back; the
+//! loss must fall first. Formulas are checked against f64. A first step is measured in a process of its own.
+//!
+//! With `--losses FOLDER` nothing is measured: batch, first parameters and losses of each train step are written there,
+//! for other systems to start from and be compared with, as `benches/peers/compare.py` does.
 
+mod export;
 mod models;
 
 use clap::Parser;
 use eggrad::prelude::*;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const ROUNDS: usize = 15;
+/// The most inputs or outputs of a workload.
+const MOST: usize = 4;
 /// What a round takes, about.
 const ROUND: Duration = Duration::from_millis(30);
 
@@ -27,6 +34,9 @@ struct Arguments {
     /// Prints what each kernel takes, and its share, before each figure.
     #[arg(long)]
     kernels: bool,
+    /// Writes batch, parameters and first losses of each train step to a folder instead.
+    #[arg(long, value_name = "FOLDER")]
+    losses: Option<PathBuf>,
     /// Measures the time to the end of the first step, here.
     #[arg(long)]
     first_step: bool,
@@ -42,6 +52,15 @@ enum Array {
 }
 
 impl Array {
+    /// Its values in the other order, which do not go with those of the same noise.
+    fn reversed(mut self) -> Array {
+        match &mut self {
+            Array::F32(values) => values.reverse(),
+            Array::I32(values) => values.reverse(),
+        }
+        self
+    }
+
     fn view(&self) -> ArrayRef<'_> {
         match self {
             Array::F32(values) => ArrayRef::F32(values),
@@ -98,10 +117,14 @@ impl Running {
     }
 
     fn run(&mut self) -> Result<(), Failure> {
-        let inputs: Vec<ArrayRef<'_>> = self.inputs.iter().map(Array::view).collect();
-        let mut outputs: Vec<ArrayMut<'_>> =
-            self.outputs.iter_mut().map(|o| ArrayMut::F32(o)).collect();
-        Ok(self.session.run(&mut self.store, &inputs, &mut outputs)?)
+        // No allocation: the shortest steps take less than a microsecond.
+        let (count, results) = (self.inputs.len(), self.outputs.len());
+        let view = |i: usize| self.inputs.get(i).map_or(ArrayRef::F32(&[]), Array::view);
+        let inputs: [ArrayRef<'_>; MOST] = std::array::from_fn(view);
+        let mut rest = self.outputs.iter_mut();
+        let mut outputs: [ArrayMut<'_>; MOST] =
+            std::array::from_fn(|_| ArrayMut::F32(rest.next().map_or(&mut [], |o| o)));
+        Ok(self.session.run(&mut self.store, &inputs[..count], &mut outputs[..results])?)
     }
 
     /// Prints the least time of each kernel.
@@ -151,13 +174,14 @@ struct Report<'a> {
     workload: &'a str,
     kernels: bool,
     threads: usize,
+    losses: Option<&'a Path>,
 }
 
 impl Report<'_> {
-    fn line(&self, metric: &str, (value, median): (f64, f64), unit: &str) {
+    fn line(&self, metric: &str, (least, median): (f64, f64), unit: &str) {
         let line = serde_json::json!({
-            "workload": self.workload, "system": "eggrad", "metric": metric, "value": value,
-            "median": median, "unit": unit, "threads": self.threads,
+            "workload": self.workload, "system": "eggrad", "metric": metric, "value": median,
+            "least": least, "unit": unit, "threads": self.threads,
         });
         println!("{line}");
     }
@@ -192,6 +216,9 @@ impl Report<'_> {
             optimize(loss);
         };
         let mut running = Running::new(write, inputs, self.threads)?;
+        if let Some(folder) = self.losses {
+            return export::train_step(&mut running, folder, self.workload, metric);
+        }
         running.run()?;
         let first = running.outputs[0][0];
         for _ in 0..20 {
@@ -219,6 +246,9 @@ impl Report<'_> {
         write: impl Fn(&Graph),
         inputs: Vec<Array>,
     ) -> Result<(), Failure> {
+        if self.losses.is_some() {
+            return Ok(());
+        }
         let frozen = |g: &Graph| {
             write(g);
             g.freeze();
@@ -236,6 +266,9 @@ impl Report<'_> {
         inputs: Vec<Array>,
         check: impl Fn(&[Array], &[Vec<f32>]) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
+        if self.losses.is_some() {
+            return Ok(());
+        }
         let mut running = Running::new(write, inputs, self.threads)?;
         running.run()?;
         check(&running.inputs, &running.outputs)?;
@@ -245,6 +278,9 @@ impl Report<'_> {
 
     /// The time from the start of a process to the end of its first train step.
     fn first_step(&self, metric: &str) -> Result<(), Failure> {
+        if self.losses.is_some() {
+            return Ok(());
+        }
         let mut seconds = vec![];
         for _ in 0..7 {
             let mut command = std::process::Command::new(std::env::current_exe()?);
@@ -401,15 +437,23 @@ fn formulas(report: &Report<'_>) -> Result<(), Failure> {
     };
     report.formula("softmax_ce_naive_fwdbwd_us", "us", 1, write, inputs, check)?;
     let write = |g: &Graph| models::layer_norm(g, 1024, 1024);
-    let inputs = vec![noise(1 << 20, 2.0), noise(1 << 20, 1.0)];
+    let inputs = vec![noise(1 << 20, 2.0), noise(1 << 20, 1.0).reversed()];
     let check = |inputs: &[Array], outputs: &[Vec<f32>]| {
-        let mut expected = vec![];
-        for row in values(&inputs[0]).chunks(1024) {
-            let mean = row.iter().sum::<f64>() / 1024.0;
-            let variance = row.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / 1024.0;
-            expected.extend(row.iter().map(|x| (x - mean) / (variance + 1e-5).sqrt()));
+        let (x, dy) = (values(&inputs[0]), values(&inputs[1]));
+        let (mut expected, mut slopes) = (vec![], vec![]);
+        for (row, dy) in x.chunks(1024).zip(dy.chunks(1024)) {
+            let mean = |of: &dyn Fn(usize) -> f64| (0..1024).map(of).sum::<f64>() / 1024.0;
+            let centre = mean(&|i| row[i]);
+            let variance = mean(&|i| (row[i] - centre) * (row[i] - centre));
+            let deviation = (variance + 1e-5).sqrt();
+            let y: Vec<f64> = row.iter().map(|x| (x - centre) / deviation).collect();
+            // Gain and bias are as they begin, 1 and 0.
+            let (dy_mean, along) = (mean(&|i| dy[i]), mean(&|i| dy[i] * y[i]));
+            slopes.extend((0..1024).map(|i| (dy[i] - dy_mean - y[i] * along) / deviation));
+            expected.extend(y);
         }
-        close("layer norm", &outputs[0], expected.into_iter())
+        close("layer norm", &outputs[0], expected.into_iter())?;
+        close("gradient of layer norm", &outputs[1], slopes.into_iter())
     };
     report.formula("layernorm_naive_fwdbwd_us", "us", 1, write, inputs, check)?;
     let write = |g: &Graph| models::gelu(g, 1 << 20);
@@ -454,7 +498,9 @@ fn main() -> Result<(), Failure> {
         if arguments.first_step {
             first_step(workload, start)?;
         } else {
-            measure(&Report { workload, kernels: arguments.kernels, threads: arguments.threads })?;
+            let (kernels, threads) = (arguments.kernels, arguments.threads);
+            let losses = arguments.losses.as_deref();
+            measure(&Report { workload, kernels, threads, losses })?;
         }
     }
     Ok(())

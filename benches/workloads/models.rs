@@ -130,7 +130,8 @@ pub(crate) fn softmax_cross_entropy(g: &Graph, rows: usize, classes: usize) {
     g.output("dz", loss.grad(z));
 }
 
-fn normalised<'g>(name: &str, x: Tensor<'g>) -> Tensor<'g> {
+/// Layer norm, written with mean and variance.
+pub(crate) fn normalised<'g>(name: &str, x: Tensor<'g>) -> Tensor<'g> {
     let g = x.graph();
     let width = *x.ty().expect("a type").shape.dims().last().expect("an axis");
     let centred = x - x.keepdims().mean(-1);

@@ -60,6 +60,7 @@ pub(crate) fn explain(
         | RunError::SharedEntry { .. }
         | RunError::Writes { .. }
         | RunError::Memory { .. }
+        | RunError::Panicked
         | RunError::ForeignWorkspace => error.into(),
     }
 }

@@ -79,7 +79,7 @@ impl fmt::Display for Role {
     }
 }
 
-/// Why a run was refused or stopped. No state was written.
+/// Why a run was refused or stopped. No state was written, but for [`RunError::Panicked`].
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum RunError {
     /// Too few or too many arrays.
@@ -168,6 +168,12 @@ pub enum RunError {
     /// The workspace was made by another executable.
     #[error("the workspace belongs to another executable")]
     ForeignWorkspace,
+    /// A part of a split loop panicked, on this thread or another: a bug of this crate. The rest of the loop was done, the
+    /// kernels after it did not run, so states may have been written in part. The next run works.
+    #[error(
+        "internal error: a part of a split loop panicked; states may have been written in part"
+    )]
+    Panicked,
     /// The guarded value is infinite or NaN; the run stopped before any state was written.
     #[error("`{name}` is {value}; no state was written")]
     NonFinite {

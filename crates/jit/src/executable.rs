@@ -9,6 +9,7 @@ use cranelift_jit::JITModule;
 use eggrad_ir::{DType, TensorType};
 use eggrad_schedule::{Kernel, Plan};
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -277,13 +278,14 @@ impl Executable {
         let setup = self.plan.setup;
         let before = self.plan.guard.as_ref().map_or(setup, |guard| guard.after);
         let first = if workspace.version == version { setup } else { 0 };
-        let value = {
+        // If it panics half-way, what is computed of frozen states may be of two versions.
+        workspace.version = None;
+        let value = caught(|| {
             let _flush = FlushToZero::set();
             // SAFETY: the code is owned by `self`, which is borrowed; the arena belongs to the workspace, and the
             // constants to `self`; arrays have been checked, by the caller's promise, and so has the plan, by
             // `compile`.
             unsafe { self.span(table, first, before, times) };
-            workspace.version = version;
             // SAFETY: the address is that of a buffer of one float, see `check::check`.
             let value = self.programs.guarded(table).map(|at| unsafe { self.guarded(at) });
             if value.is_none_or(f64::is_finite) {
@@ -291,7 +293,8 @@ impl Executable {
                 unsafe { self.span(table, before, kernels, times) };
             }
             value
-        };
+        })?;
+        workspace.version = version;
         match (value, &self.plan.guard) {
             (Some(value), Some(guard)) if !value.is_finite() => {
                 let name = self.plan.buffers[guard.buffer].name.clone();
@@ -339,6 +342,11 @@ impl Executable {
             },
         }
     }
+}
+
+/// What the work gives; a panic on any of its threads as an error, once no thread is at it any more.
+fn caught<T>(work: impl FnOnce() -> T) -> Result<T, RunError> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|_| RunError::Panicked)
 }
 
 fn check_count(role: Role, expected: usize, got: usize) -> Result<(), RunError> {

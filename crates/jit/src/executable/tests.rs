@@ -2,12 +2,14 @@
 
 use super::*;
 use crate::compile::{JitConfig, compile};
+use crate::pool::pool;
 use eggrad_body::{Body, Lane};
 use eggrad_ir::Part;
 use eggrad_schedule::{
     Access, Buffer, ColumnKernel, Fold, FoldOp, KernelKind, Phase, Place, ProductKernel, RowKernel,
     Slot, Store,
 };
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn access(arg: usize, strides: &[usize]) -> Access {
     Access { arg, dtype: DType::F32, offset: 0, strides: strides.to_vec() }
@@ -119,5 +121,24 @@ fn ranges_of_the_outermost_loop_may_be_split_anywhere() {
         };
         let results = m * n * batch.iter().product::<usize>();
         check(KernelKind::Product(product), 500, results, end as i64);
+    }
+}
+
+#[test]
+fn a_panic_in_a_worker_is_an_error_and_the_next_run_works() {
+    let split = |bad: usize| {
+        let done = AtomicUsize::new(0);
+        let result = caught(|| {
+            pool().split(2, 64, 8, &|begin, end| {
+                assert!(!(begin..end).contains(&bad), "on purpose");
+                done.fetch_add(end - begin, Ordering::Relaxed);
+            });
+        });
+        (result, done.into_inner())
+    };
+    // Of 64 positions the chunk with the bad one is not done.
+    for bad in [0, 20, 63] {
+        assert_eq!(split(bad), (Err(RunError::Panicked), 56));
+        assert_eq!(split(64), (Ok(()), 64));
     }
 }

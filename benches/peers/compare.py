@@ -1,0 +1,149 @@
+#!/usr/bin/env python3
+"""Ours and the peers in turn: `benches/peers/compare.py`, or `... W2 W5 --threads 2`.
+
+Makes a Python environment with the pinned versions under `target/peers`, or says why it cannot and stops. Ours writes
+the batch, the first parameters and the first losses of each train step; the peers start from them, and a peer whose
+losses are others is reported and not compared. Then all take their turns, several times; the table has the least of each
+system's medians and the ratio of the fastest peer's to ours.
+"""
+
+import argparse
+import json
+import math
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import venv
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+WORKLOADS = ["W1", "W2", "W3", "W5", "W6", "W7", "W8", "W10"]
+PEERS = {"torch": "torch_workloads.py", "jax": "jax_workloads.py"}
+# Two systems add in different orders; losses of the first steps differ by little more.
+TOLERANCE = 2e-3
+
+
+def environment(folder, seconds):
+    """The interpreter of an environment with the requirements, or why there is none."""
+    python = folder / "bin" / "python"
+    done = folder / "installed.txt"
+    wanted = (HERE / "requirements.txt").read_text()
+    if done.exists() and done.read_text() == wanted:
+        return python, None
+    try:
+        if not python.exists():
+            venv.create(folder, with_pip=True)
+        command = [python, "-m", "pip", "install", "--quiet", "-r", HERE / "requirements.txt"]
+        subprocess.run(command, check=True, timeout=seconds)
+    except (OSError, subprocess.SubprocessError) as error:
+        return None, f"the peers could not be installed: {error}"
+    done.write_text(wanted)
+    return python, None
+
+
+def lines(command, **options):
+    """The lines of JSON that a command prints."""
+    result = subprocess.run(command, capture_output=True, text=True, **options)
+    if result.returncode != 0:
+        tail = result.stderr.strip().splitlines()[-8:]
+        raise RuntimeError(f"{command[0]} failed:\n" + "\n".join(tail))
+    return [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
+
+
+def build():
+    """The bench's executable."""
+    command = ["cargo", "bench", "--bench", "workloads", "--no-run", "--message-format=json"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if result.returncode != 0:
+        sys.exit(result.stderr)
+    made = [json.loads(line) for line in result.stdout.splitlines()]
+    made = [m["executable"] for m in made if m.get("executable") and m["target"]["name"] == "workloads"]
+    return made[-1]
+
+
+def agree(ours, theirs):
+    """Whether losses are the same but for rounding."""
+    return len(ours) == len(theirs) and all(
+        math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=1e-6) for a, b in zip(ours, theirs)
+    )
+
+
+class Table:
+    """The least value of each system for each metric."""
+
+    def __init__(self):
+        self.rows = {}
+        self.wrong = set()
+
+    def losses(self, line, cases):
+        index = json.loads((cases / f"{line['workload']}.{line['metric']}" / "index.json").read_text())
+        if not agree(index["losses"], line["losses"]):
+            self.wrong.add((line["workload"], line["metric"], line["system"]))
+            print(f"{line['workload']} {line['metric']}: losses of {line['system']} differ: "
+                  f"{line['losses']} and {index['losses']}")
+
+    def add(self, line):
+        key = (line["workload"], line["metric"])
+        if key + (line["system"],) in self.wrong:
+            return
+        row = self.rows.setdefault(key, {"unit": line["unit"]})
+        row[line["system"]] = min(line["value"], row.get(line["system"], math.inf))
+
+    def print(self):
+        systems = ["eggrad", "torch", "jax", "jax-scan"]
+        print(f"{'':4} {'':30}" + "".join(f"{s:>12}" for s in systems) + f"{'best/ours':>11}")
+        for (workload, metric), row in self.rows.items():
+            peers = [row[s] for s in systems[1:] if s in row]
+            if "eggrad" not in row or not peers:
+                continue
+            cells = "".join(f"{row[s]:12.2f}" if s in row else f"{'-':>12}" for s in systems)
+            ratio = min(peers) / row["eggrad"]
+            print(f"{workload:4} {metric:30}{cells}{ratio:11.2f}  {row['unit']}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("workloads", nargs="*", default=WORKLOADS, metavar="WORKLOAD")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--venv", type=pathlib.Path, default=ROOT / "target" / "peers")
+    parser.add_argument("--install-seconds", type=int, default=1800)
+    given = parser.parse_args()
+    unknown = set(given.workloads) - set(WORKLOADS)
+    if unknown:
+        parser.error(f"the peers have {' '.join(WORKLOADS)}, not {' '.join(sorted(unknown))}")
+    python, problem = environment(given.venv, given.install_seconds)
+    if python is None:
+        print(f"skipped: {problem}")
+        return
+    bench = build()
+    threads = ["--threads", str(given.threads)]
+    # Every process has as many cores as threads.
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: given.threads])
+    table = Table()
+    with tempfile.TemporaryDirectory() as folder:
+        cases = pathlib.Path(folder)
+        for workload in given.workloads:
+            subprocess.run([bench, workload, *threads, "--losses", cases], check=True)
+            commands = {"eggrad": [bench, workload, *threads]}
+            for system, script in PEERS.items():
+                commands[system] = [python, HERE / script, workload, *threads, "--cases", cases]
+            for turn in range(given.turns):
+                for system, command in commands.items():
+                    try:
+                        told = lines(command)
+                    except RuntimeError as error:
+                        print(f"{workload} {system}: {error}")
+                        continue
+                    for line in told:
+                        if "losses" in line:
+                            table.losses(line, cases) if turn == 0 else None
+                        else:
+                            table.add(line)
+    table.print()
+
+
+if __name__ == "__main__":
+    main()
