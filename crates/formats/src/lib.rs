@@ -8,15 +8,25 @@
 mod array;
 mod atomic;
 mod csv;
+mod csv_log;
 mod gzip;
+mod idx;
 mod npy;
+mod npz;
 mod safetensors;
+mod table;
+mod text;
 
 pub use array::{Array, Elements, ElementsRef};
 pub use atomic::{FileError, read_file, write_atomic};
 pub use csv::{CsvError, LabelledTable, read_labelled_csv};
+pub use csv_log::{CsvLog, CsvLogError};
 pub use gzip::{GzipError, gunzip};
+pub use idx::{IdxError, read_idx};
 pub use npy::{NpyError, read_npy};
+pub use npz::{NpzError, read_npz};
 pub use safetensors::{
     NamedArrays, NamedView, SafetensorsError, read_safetensors, write_safetensors,
 };
+pub use table::Table;
+pub use text::{TextError, Vocabulary, read_text};

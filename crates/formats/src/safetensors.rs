@@ -142,9 +142,8 @@ pub fn write_safetensors(
     }
     let names: BTreeSet<&str> = arrays.iter().map(|a| a.name).collect();
     if names.len() < arrays.len() {
-        let twice = arrays.iter().enumerate().find(|(i, a)| {
-            arrays[..*i].iter().any(|b| a.name == b.name)
-        });
+        let twice =
+            arrays.iter().enumerate().find(|(i, a)| arrays[..*i].iter().any(|b| a.name == b.name));
         let name = twice.map(|(_, a)| a.name.to_string()).unwrap_or_default();
         return Err(SafetensorsError::Duplicate(name));
     }

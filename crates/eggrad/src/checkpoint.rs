@@ -1,0 +1,196 @@
+//! A model in files: its description as JSON, and beside it the weights that belong to it.
+//!
+//! The description names its weights, and two files take turns at holding them: the next save writes the one that is
+//! not named, then the description that names it. So the description and its weights always are of one save, whenever
+//! a save is cut.
+
+use crate::error::Error;
+use crate::save::{SaveError, Saved, check_version};
+use crate::store::Store;
+use eggrad_formats::{FileError, write_atomic};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// What stands beside the weights of a model: how it is built, and how far its training has come.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Checkpoint {
+    /// How the model is built, in words of whoever builds it. Floats must be finite.
+    pub model: Value,
+    /// How far training has come, if it goes on.
+    pub training: Option<Position>,
+}
+
+/// A place between two steps of training.
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
+pub struct Position {
+    /// Epochs that are complete.
+    pub epoch: u64,
+    /// Batches of the next epoch that are complete.
+    pub batch: u64,
+    /// Seed of the order of rows.
+    pub shuffle_seed: u64,
+    /// What else training goes on with, such as the best loss so far. Floats must be finite.
+    #[serde(default)]
+    pub more: Value,
+}
+
+/// The description as it is written.
+#[derive(Serialize, Deserialize)]
+struct File {
+    format: String,
+    version: u32,
+    weights: Weights,
+    model: Value,
+    training: Option<Position>,
+}
+
+/// The file of weights that belongs to a description.
+#[derive(Serialize, Deserialize)]
+struct Weights {
+    /// Name, in the folder of the description.
+    file: String,
+    bytes: u64,
+    crc32: u32,
+}
+
+const FORMAT: &str = "eggrad-model";
+const VERSION: u32 = 1;
+
+/// How often a load begins anew when saves come between.
+const TRIES: usize = 100;
+
+impl Checkpoint {
+    /// Writes the description to `path`, and the states of `store` to a safetensors file beside it whose name begins
+    /// with that of `path`. Killed at any moment, it leaves what was saved before or what was to be saved.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>, store: &Store, saved: Saved) -> Result<(), Error> {
+        let path = path.as_ref();
+        let names = names(path)?;
+        let old = fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<File>(&bytes).ok());
+        let named = |name: &&String| old.as_ref().is_some_and(|old| old.weights.file == **name);
+        let [name, other] = if named(&&names[0]) { [&names[1], &names[0]] } else { [&names[0], &names[1]] };
+        let mut checksum = (crc32fast::Hasher::new(), 0);
+        write_atomic(&path.with_file_name(name), |to| {
+            store.write(&mut Checked { to, checksum: &mut checksum }, saved)
+        })
+        .map_err(SaveError::from)?;
+        let (hasher, bytes) = checksum;
+        let file = File {
+            format: FORMAT.into(),
+            version: VERSION,
+            weights: Weights { file: name.clone(), bytes, crc32: hasher.finalize() },
+            model: self.model.clone(),
+            training: self.training.clone(),
+        };
+        write_atomic(path, |to| {
+            serde_json::to_writer_pretty(&mut *to, &file)?;
+            to.write_all(b"\n")
+        })
+        .map_err(SaveError::from)?;
+        // What was named before is of no use now; if it stays, the next save writes over it.
+        let _ = fs::remove_file(path.with_file_name(other));
+        Ok(())
+    }
+
+    /// The description at `path`, and a store with the states saved with it, bit for bit.
+    ///
+    /// # Errors
+    /// When a file cannot be read, is damaged, or was written by a later version of this library; when the weights
+    /// are not those that were saved with the description.
+    pub fn load(path: impl AsRef<Path>) -> Result<(Checkpoint, Store), Error> {
+        let path = path.as_ref();
+        let mut text = read(path)?;
+        for _ in 0..TRIES {
+            let file = parse(path, &text)?;
+            let result = weights(path, &file.weights);
+            // A save may have come between the description and the weights: then there is a new description.
+            let again = read(path)?;
+            if result.is_ok() || again == text {
+                let Checkpointed { model, training } = Checkpointed::from(file);
+                return Ok((Checkpoint { model, training }, result?));
+            }
+            text = again;
+        }
+        Err(SaveError::content(path, "it is saved anew faster than it can be read").into())
+    }
+}
+
+/// What a description says of the model.
+struct Checkpointed {
+    model: Value,
+    training: Option<Position>,
+}
+
+impl From<File> for Checkpointed {
+    fn from(file: File) -> Checkpointed {
+        Checkpointed { model: file.model, training: file.training }
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, SaveError> {
+    Ok(fs::read(path).map_err(|source| FileError::read(path, source))?)
+}
+
+/// Names of the two files that take turns.
+fn names(path: &Path) -> Result<[String; 2], SaveError> {
+    let name = path.file_name().and_then(|n| n.to_str()).ok_or_else(|| {
+        FileError::write(path, io::Error::new(io::ErrorKind::InvalidInput, "it has no name in UTF-8"))
+    })?;
+    Ok([0, 1].map(|turn| format!("{name}.{turn}.safetensors")))
+}
+
+fn parse(path: &Path, bytes: &[u8]) -> Result<File, SaveError> {
+    #[derive(Deserialize)]
+    struct Head {
+        format: String,
+    }
+    let wrong = |message: String| SaveError::content(path, message);
+    let text = std::str::from_utf8(bytes).map_err(|e| wrong(format!("it is no text: {e}")))?;
+    match serde_json::from_str::<Head>(text) {
+        Ok(head) if head.format == FORMAT => {}
+        Ok(head) => return Err(wrong(format!("its format is `{}`, not `{FORMAT}`", head.format))),
+        Err(error) => return Err(wrong(format!("it is no description of a model: {error}"))),
+    }
+    check_version(path, text)?;
+    serde_json::from_str(text).map_err(|e| wrong(format!("it is damaged: {e}")))
+}
+
+/// The weights that belong to the description at `path`.
+fn weights(path: &Path, weights: &Weights) -> Result<Store, SaveError> {
+    // A name only, so that no description reads a file elsewhere.
+    if !names(path)?.contains(&weights.file) && Path::new(&weights.file).components().count() != 1 {
+        let message = format!("`{}` is no file beside it", weights.file);
+        return Err(SaveError::content(path, message));
+    }
+    let beside: PathBuf = path.with_file_name(&weights.file);
+    let bytes = read(&beside)?;
+    if bytes.len() as u64 != weights.bytes || crc32fast::hash(&bytes) != weights.crc32 {
+        let message = format!("it is not what was saved with `{}`", path.display());
+        return Err(SaveError::content(&beside, message));
+    }
+    Store::read(&bytes, &beside)
+}
+
+/// A writer that sums up what goes through it.
+struct Checked<'a> {
+    to: &'a mut dyn Write,
+    checksum: &'a mut (crc32fast::Hasher, u64),
+}
+
+impl Write for Checked<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.to.write(bytes)?;
+        self.checksum.0.update(&bytes[..written]);
+        self.checksum.1 += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
