@@ -16,6 +16,7 @@ mod optimizers;
 mod pipeline;
 mod rules;
 mod run;
+mod save;
 mod threads;
 mod tidy;
 mod train;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// What stands beside the weights of a model: how it is built, and how far its training has come.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -72,8 +72,9 @@ impl Checkpoint {
         let path = path.as_ref();
         let names = names(path)?;
         let old = fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<File>(&bytes).ok());
-        let named = |name: &&String| old.as_ref().is_some_and(|old| old.weights.file == **name);
-        let [name, other] = if named(&&names[0]) { [&names[1], &names[0]] } else { [&names[0], &names[1]] };
+        let first_is_named = old.is_some_and(|old| old.weights.file == names[0]);
+        let (name, other) =
+            if first_is_named { (&names[1], &names[0]) } else { (&names[0], &names[1]) };
         let mut checksum = (crc32fast::Hasher::new(), 0);
         write_atomic(&path.with_file_name(name), |to| {
             store.write(&mut Checked { to, checksum: &mut checksum }, saved)
@@ -111,24 +112,12 @@ impl Checkpoint {
             // A save may have come between the description and the weights: then there is a new description.
             let again = read(path)?;
             if result.is_ok() || again == text {
-                let Checkpointed { model, training } = Checkpointed::from(file);
+                let File { model, training, .. } = file;
                 return Ok((Checkpoint { model, training }, result?));
             }
             text = again;
         }
         Err(SaveError::content(path, "it is saved anew faster than it can be read").into())
-    }
-}
-
-/// What a description says of the model.
-struct Checkpointed {
-    model: Value,
-    training: Option<Position>,
-}
-
-impl From<File> for Checkpointed {
-    fn from(file: File) -> Checkpointed {
-        Checkpointed { model: file.model, training: file.training }
     }
 }
 
@@ -139,7 +128,10 @@ fn read(path: &Path) -> Result<Vec<u8>, SaveError> {
 /// Names of the two files that take turns.
 fn names(path: &Path) -> Result<[String; 2], SaveError> {
     let name = path.file_name().and_then(|n| n.to_str()).ok_or_else(|| {
-        FileError::write(path, io::Error::new(io::ErrorKind::InvalidInput, "it has no name in UTF-8"))
+        FileError::write(
+            path,
+            io::Error::new(io::ErrorKind::InvalidInput, "it has no name in UTF-8"),
+        )
     })?;
     Ok([0, 1].map(|turn| format!("{name}.{turn}.safetensors")))
 }
@@ -163,7 +155,8 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<File, SaveError> {
 /// The weights that belong to the description at `path`.
 fn weights(path: &Path, weights: &Weights) -> Result<Store, SaveError> {
     // A name only, so that no description reads a file elsewhere.
-    if !names(path)?.contains(&weights.file) && Path::new(&weights.file).components().count() != 1 {
+    let mut parts = Path::new(&weights.file).components();
+    if !matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)) {
         let message = format!("`{}` is no file beside it", weights.file);
         return Err(SaveError::content(path, message));
     }

@@ -165,8 +165,10 @@ impl Store {
         let note = Note { version, seed, saved, states: kinds.collect() };
         let notes = BTreeMap::from([(NOTE.to_string(), serde_json::to_string(&note)?)]);
         let views: Vec<NamedView<'_>> = (states.iter().zip(self.arrays_of(saved)))
-            .map(|((name, _, ty), array)| {
-                NamedView { name, shape: ty.shape.dims(), elements: view(array) }
+            .map(|((name, _, ty), array)| NamedView {
+                name,
+                shape: ty.shape.dims(),
+                elements: view(array),
             })
             .collect();
         write_safetensors(to, &views, &notes).map_err(|error| match error {
@@ -310,7 +312,9 @@ pub(crate) fn check_version(path: &Path, json: &str) -> Result<(), SaveError> {
             Err(SaveError::content(path, message))
         }
         Ok(_) => Ok(()),
-        Err(error) => Err(SaveError::content(path, format!("it does not say its version: {error}"))),
+        Err(error) => {
+            Err(SaveError::content(path, format!("it does not say its version: {error}")))
+        }
     }
 }
 

@@ -118,7 +118,8 @@ pub fn read_file(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
     let fail = |source| FileError::read(path, source);
     let file = File::open(path).map_err(fail)?;
     let mut bytes = vec![];
-    io::Read::read_to_end(&mut io::Read::take(file, limit as u64 + 1), &mut bytes).map_err(fail)?;
+    io::Read::read_to_end(&mut io::Read::take(file, (limit as u64).saturating_add(1)), &mut bytes)
+        .map_err(fail)?;
     let wrong = |message: String| fail(io::Error::new(io::ErrorKind::InvalidData, message));
     if bytes.len() > limit {
         return Err(wrong(format!("it has more than the {limit} bytes allowed")));

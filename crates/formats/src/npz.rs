@@ -55,7 +55,7 @@ pub fn read_npz(bytes: &[u8], limit: usize) -> Result<Vec<(String, Array)>, NpzE
         let part = archive.by_index(i)?;
         let name = part.name()?.into_owned();
         let mut content = vec![];
-        let read = part.take(left as u64 + 1).read_to_end(&mut content);
+        let read = part.take((left as u64).saturating_add(1)).read_to_end(&mut content);
         read.map_err(|source| NpzError::Part { name: name.clone(), source })?;
         left = left.checked_sub(content.len()).ok_or(NpzError::TooLarge { limit })?;
         let array = read_npy(&content);
