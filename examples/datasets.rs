@@ -76,8 +76,7 @@ fn parts(archive: &[u8]) -> Result<(Rows, Rows), Box<dyn Error>> {
 pub(crate) fn coffee() -> Result<Rows, Box<dyn Error>> {
     let table = Table::read(&gunzip(include_bytes!("../data/coffee_roasting.csv.gz"), LIMIT)?)?;
     let features = table.numbers(&["temperature_c", "duration_min"])?;
-    let labels = table.numbers(&["good"])?.into_iter().map(|good| good as i32).collect();
-    Ok(Rows { shape: vec![table.rows(), 2], features, labels })
+    Ok(Rows { shape: vec![table.rows(), 2], features, labels: table.classes("good")? })
 }
 
 /// What is known of 442 people with diabetes, and how far it had come a year later.

@@ -279,6 +279,28 @@ fn two_files_take_turns() {
 }
 
 #[test]
+fn what_could_not_be_read_is_not_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("m.json");
+    let store = trained();
+    Checkpoint::default().save(&path, &store, Saved::Weights).expect("saves");
+    let deep = (0..200).fold(serde_json::Value::Null, |inner, _| vec![inner].into());
+    let checkpoint = Checkpoint { model: deep, training: None };
+    let message = checkpoint.save(&path, &store, Saved::Weights).expect_err("deep").to_string();
+    assert!(message.contains("recursion limit"), "{message}");
+    assert_eq!(Checkpoint::load(&path).expect("the old one").0, Checkpoint::default());
+    // Each of the two readers names the other.
+    let message = Store::load(&path).expect_err("a description").to_string();
+    assert!(message.ends_with("it is a description; `Checkpoint::load` reads it"), "{message}");
+    let weights = folder.path().join("m.json.0.safetensors");
+    let message = Checkpoint::load(&weights).expect_err("weights").to_string();
+    assert!(message.contains("`Store::load` reads weights alone"), "{message}");
+    let nowhere = folder.path().join("none").join("m.json");
+    let message = checkpoint.save(&nowhere, &store, Saved::All).expect_err("no folder").to_string();
+    assert!(message.contains("m.json`"), "{message}");
+}
+
+#[test]
 fn files_of_other_libraries_are_read() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("other.safetensors");

@@ -48,7 +48,7 @@ struct File {
 }
 
 /// The file of weights that belongs to a description.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Weights {
     /// Name, in the folder of the description.
     file: String,
@@ -67,7 +67,29 @@ impl Checkpoint {
     /// with that of `path`. Killed at any moment, it leaves what was saved before or what was to be saved.
     ///
     /// # Errors
-    /// When a file cannot be written.
+    /// When a file cannot be written, or the description could not be read, such as one nested deeper than 120 times.
+    ///
+    /// # Example
+    /// ```
+    /// use eggrad::prelude::*;
+    /// # use std::sync::Arc;
+    /// # let g = Graph::new();
+    /// # g.output("y", dense("dense1", g.input("x", [1, 3]), 2));
+    /// # let program = Arc::new(Program::compile(&g, &Options::default())?);
+    /// # let folder = std::env::temp_dir().join(format!("eggrad-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder).expect("a folder");
+    /// # let path = folder.join("model.json");
+    /// let mut store = Store::new(0);
+    /// let session = Session::new(&program, &mut store)?;
+    /// Checkpoint { model: "3-2".into(), training: None }.save(&path, &store, Saved::All)?;
+    ///
+    /// let (checkpoint, loaded) = Checkpoint::load(&path)?;
+    /// loaded.check(&program)?;
+    /// assert_eq!(checkpoint.model, "3-2");
+    /// assert_eq!(loaded.get("dense1.weight"), store.get("dense1.weight"));
+    /// # std::fs::remove_dir_all(&folder).expect("a folder");
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn save(&self, path: impl AsRef<Path>, store: &Store, saved: Saved) -> Result<(), Error> {
         let path = path.as_ref();
         let names = names(path)?;
@@ -75,24 +97,24 @@ impl Checkpoint {
         let first_is_named = old.is_some_and(|old| old.weights.file == names[0]);
         let (name, other) =
             if first_is_named { (&names[1], &names[0]) } else { (&names[0], &names[1]) };
-        let mut checksum = (crc32fast::Hasher::new(), 0);
-        write_atomic(&path.with_file_name(name), |to| {
-            store.write(&mut Checked { to, checksum: &mut checksum }, saved)
-        })
-        .map_err(SaveError::from)?;
-        let (hasher, bytes) = checksum;
-        let file = File {
-            format: FORMAT.into(),
-            version: VERSION,
-            weights: Weights { file: name.clone(), bytes, crc32: hasher.finalize() },
-            model: self.model.clone(),
-            training: self.training.clone(),
+        let description = |weights: Weights| {
+            let (format, version) = (FORMAT.into(), VERSION);
+            let (model, training) = (self.model.clone(), self.training.clone());
+            serde_json::to_string_pretty(&File { format, version, weights, model, training })
+                .map_err(|e| SaveError::from(FileError::write(path, e.into())))
         };
-        write_atomic(path, |to| {
-            serde_json::to_writer_pretty(&mut *to, &file)?;
-            to.write_all(b"\n")
+        let mut weights = Weights { file: name.clone(), bytes: 0, crc32: 0 };
+        // What could not be read, such as a model nested too deep, is not written.
+        parse(path, description(weights.clone())?.as_bytes())?;
+        let mut hasher = crc32fast::Hasher::new();
+        write_atomic(&path.with_file_name(name), |to| {
+            let mut to = Checked { to, hasher: &mut hasher, bytes: &mut weights.bytes };
+            store.write(&mut to, saved)
         })
         .map_err(SaveError::from)?;
+        weights.crc32 = hasher.finalize();
+        let text = description(weights)? + "\n";
+        write_atomic(path, |to| to.write_all(text.as_bytes())).map_err(SaveError::from)?;
         // What was named before is of no use now; if it stays, the next save writes over it.
         let _ = fs::remove_file(path.with_file_name(other));
         Ok(())
@@ -142,11 +164,16 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<File, SaveError> {
         format: String,
     }
     let wrong = |message: String| SaveError::content(path, message);
-    let text = std::str::from_utf8(bytes).map_err(|e| wrong(format!("it is no text: {e}")))?;
+    let other = |error: &dyn std::fmt::Display| {
+        wrong(format!(
+            "it is no description of a model: {error}; `Store::load` reads weights alone"
+        ))
+    };
+    let text = std::str::from_utf8(bytes).map_err(|error| other(&error))?;
     match serde_json::from_str::<Head>(text) {
         Ok(head) if head.format == FORMAT => {}
         Ok(head) => return Err(wrong(format!("its format is `{}`, not `{FORMAT}`", head.format))),
-        Err(error) => return Err(wrong(format!("it is no description of a model: {error}"))),
+        Err(error) => return Err(other(&error)),
     }
     check_version(path, text)?;
     serde_json::from_str(text).map_err(|e| wrong(format!("it is damaged: {e}")))
@@ -172,14 +199,15 @@ fn weights(path: &Path, weights: &Weights) -> Result<Store, SaveError> {
 /// A writer that sums up what goes through it.
 struct Checked<'a> {
     to: &'a mut dyn Write,
-    checksum: &'a mut (crc32fast::Hasher, u64),
+    hasher: &'a mut crc32fast::Hasher,
+    bytes: &'a mut u64,
 }
 
 impl Write for Checked<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.to.write(bytes)?;
-        self.checksum.0.update(&bytes[..written]);
-        self.checksum.1 += written as u64;
+        self.hasher.update(&bytes[..written]);
+        *self.bytes += written as u64;
         Ok(written)
     }
 

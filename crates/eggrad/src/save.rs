@@ -197,6 +197,10 @@ impl Store {
     /// The same from the bytes of the file at `path`.
     pub(crate) fn read(bytes: &[u8], path: &Path) -> Result<Store, SaveError> {
         let wrong = |message: String| SaveError::content(path, message);
+        // As a length of the header, these bytes would be more than any file has.
+        if bytes.starts_with(b"{\n  \"for") {
+            return Err(wrong("it is a description; `Checkpoint::load` reads it".into()));
+        }
         let file = read_safetensors(bytes);
         let file = file.map_err(|source| SaveError::Arrays { path: path.into(), source })?;
         let mut arrays: BTreeMap<String, Array> = BTreeMap::new();

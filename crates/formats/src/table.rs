@@ -10,6 +10,9 @@ pub struct Table {
     cells: Vec<String>,
 }
 
+/// What is said of a cell without text.
+const EMPTY: &str = "is empty; fill it in or drop the row";
+
 impl Table {
     /// Reads comma-separated cells under a header. A byte-order mark and either line ending are accepted; cells may
     /// stand in quotation marks.
@@ -75,13 +78,34 @@ impl Table {
                 match cells[at].parse::<f32>() {
                     Ok(number) if number.is_finite() => numbers.push(number),
                     _ if cells[at].is_empty() => {
-                        return fail("is empty; fill it in or drop the row".into());
+                        return fail(EMPTY.into());
                     }
                     _ => return fail(format!("`{}` is no finite number", cells[at])),
                 }
             }
         }
         Ok(numbers)
+    }
+
+    /// A column of class labels 0, 1, 2 and so on; `1.0` is one too.
+    ///
+    /// # Errors
+    /// When there is no such column, a cell is empty, or is no whole number from 0 on: the error names row and column.
+    pub fn classes(&self, column: &str) -> Result<Vec<i32>, CsvError> {
+        let at = self.place(column)?;
+        let class = |(row, cells): (usize, &[String])| {
+            let cell = cells[at].as_str();
+            let number = cell.parse::<f64>().ok().filter(|v| v.fract() == 0.0);
+            match number.filter(|v| (0.0..=f64::from(i32::MAX)).contains(v)) {
+                Some(class) => Ok(class as i32),
+                None if cell.is_empty() => Err(self.fault(row, at, EMPTY.into())),
+                None => {
+                    let message = format!("`{cell}` is no class label: use 0, 1, 2 and so on");
+                    Err(self.fault(row, at, message))
+                }
+            }
+        };
+        self.cells.chunks(self.header.len()).enumerate().map(class).collect()
     }
 
     /// The texts of a column, one a row.
@@ -101,7 +125,7 @@ impl Table {
     pub fn categories(&self, column: &str) -> Result<(Vec<i32>, Vec<String>), CsvError> {
         let texts = self.texts(column)?;
         if let Some(row) = texts.iter().position(|t| t.is_empty()) {
-            let message = "is empty; fill it in or drop the row".into();
+            let message = EMPTY.into();
             return Err(self.fault(row, self.place(column)?, message));
         }
         let mut names: Vec<&str> = texts.clone();
@@ -144,6 +168,8 @@ mod tests {
         assert_eq!(table.texts("union").unwrap(), ["Not_member", "Union", "Not_member"]);
         let (numbers, names) = table.categories("union").unwrap();
         assert_eq!((numbers, names.join(" ")), (vec![0, 1, 0], "Not_member Union".to_string()));
+        assert_eq!(table.classes("age").unwrap(), [35, 57, 19]);
+        assert_eq!(Table::read(b"c\n1.0\n0\n").unwrap().classes("c").unwrap(), [1, 0]);
         assert_eq!(table.categories("age").unwrap().1, ["19", "35", "57"]);
         let table = Table::read(b"size\n10\n9\n9\n").unwrap();
         assert_eq!(

@@ -75,6 +75,11 @@ impl Vocabulary {
         self.characters.is_empty()
     }
 
+    /// All of them, in order: what [`Vocabulary::of`] makes the same vocabulary from.
+    pub fn characters(&self) -> String {
+        self.characters.iter().collect()
+    }
+
     /// The numbers of the characters of `text`.
     ///
     /// # Errors
@@ -112,6 +117,7 @@ mod tests {
         assert_eq!(text, "ab\nß—a");
         let vocabulary = Vocabulary::of(&text);
         assert_eq!(vocabulary.len(), 5);
+        assert_eq!(Vocabulary::of(&vocabulary.characters()), vocabulary);
         let numbers = vocabulary.encode(&text).unwrap();
         assert_eq!(numbers, [1, 2, 0, 3, 4, 1]);
         assert_eq!(vocabulary.decode(&numbers).unwrap(), text);

@@ -215,6 +215,14 @@ type DrawError = DrawingAreaErrorKind<<SVGBackend<'static> as DrawingBackend>::E
 ///
 /// # Errors
 /// When a panel has no finite number.
+///
+/// # Example
+/// ```
+/// let curves = [("loss", &[2.3, 0.4, 0.01][..]), ("val_loss", &[2.2, 0.5, 0.2])];
+/// let svg = eggrad::plot_epochs("digits", &curves)?;
+/// assert!(svg.starts_with("<svg") && svg.contains("val_loss"));
+/// # Ok::<(), eggrad::PlotError>(())
+/// ```
 pub fn plot_epochs(title: &str, curves: &[(&str, &[f64])]) -> Result<String, PlotError> {
     let mut panels: Vec<XyPlot> = vec![];
     for (name, values) in curves {
