@@ -17,6 +17,7 @@ mod pipeline;
 mod plans;
 mod rules;
 mod run;
+mod save;
 mod sizes;
 mod threads;
 mod tidy;

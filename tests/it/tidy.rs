@@ -42,7 +42,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
 ];
 
 /// Outside crates that have one home.
-const HOMES: [(&str, &str); 7] = [
+const HOMES: [(&str, &str); 12] = [
     ("egg", "rewrite"),
     ("petgraph", "schedule"),
     ("cranelift-codegen", "jit"),
@@ -50,6 +50,11 @@ const HOMES: [(&str, &str); 7] = [
     ("cranelift-jit", "jit"),
     ("cranelift-module", "jit"),
     ("iced-x86", "jit"),
+    ("safetensors", "formats"),
+    ("tempfile", "formats"),
+    ("zip", "formats"),
+    ("plotters", "eggrad"),
+    ("png", "eggrad"),
 ];
 
 fn dependencies(name: &str) -> Vec<String> {

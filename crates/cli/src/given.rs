@@ -1,7 +1,7 @@
 //! Values of variables: what `--set` says.
 
 use crate::failure::Failure;
-use eggrad::formats::{NpyData, read_npy};
+use eggrad::formats::{Elements, read_npy};
 use eggrad::interp::{Data, Precision, Tensor, run};
 use eggrad::ir::{Builder, DType, TensorType, expression_of, is_name};
 use std::collections::BTreeMap;
@@ -95,13 +95,13 @@ fn file(name: &str, path: &str, dtype: Option<DType>, float: DType) -> Result<Te
     }
     let bytes = std::fs::read(path).map_err(|e| cannot(e.to_string()))?;
     let array = read_npy(&bytes).map_err(|e| cannot(e.to_string()))?;
-    let data = match array.data {
-        NpyData::F32(v) => Data::F32(v),
-        NpyData::F64(v) => Data::F64(v),
-        NpyData::I32(v) => Data::I32(v),
-        NpyData::I64(v) => Data::I64(v),
-        NpyData::U8(v) => Data::U8(v),
-        NpyData::Bool(v) => Data::Bool(v),
+    let data = match array.elements {
+        Elements::F32(v) => Data::F32(v),
+        Elements::F64(v) => Data::F64(v),
+        Elements::I32(v) => Data::I32(v),
+        Elements::I64(v) => Data::I64(v),
+        Elements::U8(v) => Data::U8(v),
+        Elements::Bool(v) => Data::Bool(v),
     };
     let own = data.dtype();
     let wanted = dtype.unwrap_or(if own.is_float() { float } else { own });

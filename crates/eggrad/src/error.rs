@@ -31,6 +31,12 @@ pub enum Error {
     /// A run was refused or stopped.
     #[error(transparent)]
     Run(#[from] eggrad_jit::RunError),
+    /// States could not be saved, or what was saved is damaged or of another model.
+    #[error(transparent)]
+    Save(#[from] crate::save::SaveError),
+    /// A plot or a picture of weights could not be drawn.
+    #[error(transparent)]
+    Plot(#[from] crate::plot::PlotError),
     /// A picture or text of a stage could not be written.
     #[error("cannot write `{path}`: {source}")]
     Dump {

@@ -63,9 +63,12 @@
 //!   [`nn::Sgd`], [`nn::Adam`], [`nn::RmsProp`], [`nn::Adagrad`], [`nn::Lion`].
 //! * [`Program`], [`Session`], [`Store`]: compile a graph and run it.
 //! * [`Model`]: train and predict on any number of rows.
+//! * [`Store::save`], [`Store::load`], [`Checkpoint`]: weights and whole training runs in files.
+//! * [`plot_epochs`], [`XyPlot`], [`ImageGrid`]: curves and weights as pictures.
 //! * [`Options`], [`Report`]: what a compile may do and did; [`explain`]: by which steps.
 #![forbid(unsafe_code)]
 
+mod checkpoint;
 mod cost;
 mod data;
 mod error;
@@ -73,19 +76,24 @@ mod explain;
 mod explained;
 mod model;
 mod pipeline;
+mod plot;
 mod program;
 mod report;
 mod rows;
+mod save;
 mod stage;
 mod store;
 
+pub use checkpoint::{Checkpoint, Position};
 pub use data::Dataset;
 pub use error::Error;
 pub use explained::{Explained, Round, explain};
 pub use model::{Epoch, Fit, History, Model, Next};
 pub use pipeline::{Options, compile, lower};
+pub use plot::{ImageGrid, PlotError, Scale, Series, XyPlot, plot_epochs};
 pub use program::{Program, Session};
 pub use report::{Report, StageReport};
+pub use save::{Difference, Differences, SaveError, Saved};
 pub use store::Store;
 
 pub use ndarray;
@@ -113,6 +121,7 @@ pub mod prelude {
     };
     pub use crate::rewrite::{RuleSet, Semantics};
     pub use crate::{
-        Dataset, Epoch, Error, Fit, History, Model, Next, Options, Program, Report, Session, Store,
+        Checkpoint, Dataset, Epoch, Error, Fit, History, Model, Next, Options, Position, Program,
+        Report, Saved, Session, Store,
     };
 }

@@ -45,6 +45,11 @@ impl Program {
         &self.graph
     }
 
+    /// The states, each with what it is for in a store.
+    pub(crate) fn declared(&self) -> impl Iterator<Item = (&StateDecl, StateKind)> {
+        self.graph.states().iter().zip(self.kinds.iter().copied())
+    }
+
     /// The machine code and its plan.
     pub fn executable(&self) -> &Executable {
         &self.executable

@@ -89,6 +89,11 @@ impl Store {
         Ok(())
     }
 
+    /// Seed of what states begin with.
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// Number that no other store of this process has.
     pub(crate) fn id(&self) -> u64 {
         self.id
@@ -137,12 +142,19 @@ impl Store {
         if !matches!(init, Init::Zeros) {
             fill(ArrayMut::from(&mut array), &init.values(name, ty, self.seed));
         }
+        self.insert(name, kind, ty.clone(), array);
+        self.entries[i].at = at;
+        Ok(i)
+    }
+
+    /// Adds a state that was saved; there is none of its path yet.
+    pub(crate) fn insert(&mut self, name: &str, kind: StateKind, ty: TensorType, array: Aligned) {
+        let i = self.entries.len();
         self.arrays.push(array);
-        self.entries.push(Entry { name: name.to_string(), kind, ty: ty.clone(), at });
+        self.entries.push(Entry { name: name.to_string(), kind, ty, at: At::Unknown });
         self.index.insert(name.to_string(), i);
         self.versions.push(0);
         self.changed(&[i]);
-        Ok(i)
     }
 
     /// Notes that the values of these states may be others from now on.

@@ -1,5 +1,6 @@
 //! Tables of numbers with a column of class labels.
 
+use crate::table::Table;
 use std::fmt;
 
 /// Features and labels, row by row.
@@ -49,51 +50,12 @@ impl std::error::Error for CsvError {}
 /// No header, no such column, no rows, a row of another length, an empty cell, something that is not a finite number,
 /// or a label that is not a whole number from 0 on: the error names row and column.
 pub fn read_labelled_csv(bytes: &[u8], label: &str) -> Result<LabelledTable, CsvError> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let mut reader = ::csv::ReaderBuilder::new().flexible(true).from_reader(bytes);
-    let plain = |message: String| CsvError { row: None, column: None, message };
-    let header = reader.headers().map_err(|e| plain(format!("has no readable header: {e}")))?;
-    let header: Vec<String> = header.iter().map(|name| name.trim().to_string()).collect();
-    let Some(label_at) = header.iter().position(|name| name == label) else {
-        return Err(plain(format!(
-            "has no column `{label}`; its columns are {}",
-            header.join(", ")
-        )));
-    };
-    let mut table = LabelledTable { columns: vec![], rows: 0, features: vec![], labels: vec![] };
-    table.columns = header.iter().filter(|name| *name != label).cloned().collect();
-    for (i, record) in reader.records().enumerate() {
-        let row = Some(i + 1);
-        let record = record.map_err(|e| CsvError { row, column: None, message: e.to_string() })?;
-        if record.len() != header.len() {
-            let message = format!("has {} cells, the header has {}", record.len(), header.len());
-            return Err(CsvError { row, column: None, message });
-        }
-        for (j, cell) in record.iter().enumerate() {
-            let fail =
-                |message: String| Err(CsvError { row, column: Some(header[j].clone()), message });
-            let cell = cell.trim();
-            if cell.is_empty() {
-                return fail("is empty; fill it in or drop the row".into());
-            }
-            if j == label_at {
-                match cell.parse::<i32>() {
-                    Ok(class) if class >= 0 => table.labels.push(class),
-                    _ => return fail(format!("`{cell}` is no class label: use 0, 1, 2 and so on")),
-                }
-            } else {
-                match cell.parse::<f32>() {
-                    Ok(number) if number.is_finite() => table.features.push(number),
-                    _ => return fail(format!("`{cell}` is no finite number")),
-                }
-            }
-        }
-        table.rows += 1;
-    }
-    if table.rows == 0 {
-        return Err(plain("has a header but no rows".into()));
-    }
-    Ok(table)
+    let table = Table::read(bytes)?;
+    let labels = table.classes(label)?;
+    let columns: Vec<&str> = table.columns().filter(|&name| name != label).collect();
+    let features = table.numbers(&columns)?;
+    let columns = columns.iter().map(|name| name.to_string()).collect();
+    Ok(LabelledTable { columns, rows: table.rows(), features, labels })
 }
 
 #[cfg(test)]

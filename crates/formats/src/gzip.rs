@@ -23,7 +23,7 @@ pub enum GzipError {
 /// When the data is damaged, cut short, or unpacks to more than `limit` bytes.
 pub fn gunzip(bytes: &[u8], limit: usize) -> Result<Vec<u8>, GzipError> {
     let mut content = vec![];
-    let mut reader = MultiGzDecoder::new(bytes).take(limit as u64 + 1);
+    let mut reader = MultiGzDecoder::new(bytes).take((limit as u64).saturating_add(1));
     reader.read_to_end(&mut content)?;
     if content.len() > limit {
         return Err(GzipError::TooLarge { limit });

@@ -3,6 +3,7 @@
 //! The header is a Python dictionary in one fixed form, so it is read here; the libraries for this format bring a
 //! parser for all of Python's literals, which needs an assembler to build.
 
+use crate::array::{Array, Elements};
 use std::fmt;
 
 /// What is wrong with a file.
@@ -17,39 +18,13 @@ impl fmt::Display for NpyError {
 
 impl std::error::Error for NpyError {}
 
-/// The elements of an array, row-major.
-#[derive(Clone, Debug, PartialEq)]
-pub enum NpyData {
-    /// `<f4`
-    F32(Vec<f32>),
-    /// `<f8`
-    F64(Vec<f64>),
-    /// `<i4`
-    I32(Vec<i32>),
-    /// `<i8`
-    I64(Vec<i64>),
-    /// `|u1`
-    U8(Vec<u8>),
-    /// `|b1`
-    Bool(Vec<bool>),
-}
-
-/// An array.
-#[derive(Clone, Debug, PartialEq)]
-pub struct NpyArray {
-    /// Sizes of the axes, outermost first.
-    pub shape: Vec<usize>,
-    /// As many elements as the sizes say.
-    pub data: NpyData,
-}
-
 const MAGIC: &[u8] = b"\x93NUMPY";
 
 /// Reads an array of 32- or 64-bit floats or integers, bytes or truth values, in either order of bytes and of axes.
 ///
 /// # Errors
 /// What is no such file, holds other elements, or is shorter or longer than its header says.
-pub fn read_npy(bytes: &[u8]) -> Result<NpyArray, NpyError> {
+pub fn read_npy(bytes: &[u8]) -> Result<Array, NpyError> {
     let wrong = |what: &str| NpyError(what.to_string());
     let rest = bytes.strip_prefix(MAGIC).ok_or_else(|| wrong("does not begin as such a file"))?;
     let cut = || wrong("ends within its header");
@@ -92,19 +67,19 @@ pub fn read_npy(bytes: &[u8]) -> Result<NpyArray, NpyError> {
     };
     let places = Places { count, shape: &shape, by_column };
     let data = match kind {
-        "f4" => NpyData::F32(places.read(elements, swapped, f32::from_le_bytes)?),
-        "f8" => NpyData::F64(places.read(elements, swapped, f64::from_le_bytes)?),
-        "i4" => NpyData::I32(places.read(elements, swapped, i32::from_le_bytes)?),
-        "i8" => NpyData::I64(places.read(elements, swapped, i64::from_le_bytes)?),
-        "u1" => NpyData::U8(places.read(elements, swapped, u8::from_le_bytes)?),
-        "b1" => NpyData::Bool(places.read(elements, swapped, |[b]: [u8; 1]| b != 0)?),
+        "f4" => Elements::F32(places.read(elements, swapped, f32::from_le_bytes)?),
+        "f8" => Elements::F64(places.read(elements, swapped, f64::from_le_bytes)?),
+        "i4" => Elements::I32(places.read(elements, swapped, i32::from_le_bytes)?),
+        "i8" => Elements::I64(places.read(elements, swapped, i64::from_le_bytes)?),
+        "u1" => Elements::U8(places.read(elements, swapped, u8::from_le_bytes)?),
+        "b1" => Elements::Bool(places.read(elements, swapped, |[b]: [u8; 1]| b != 0)?),
         _ => {
             return Err(NpyError(format!(
                 "holds elements `{descr}`; f4, f8, i4, i8, u1 and b1 can be read"
             )));
         }
     };
-    Ok(NpyArray { shape, data })
+    Ok(Array { shape, elements: data })
 }
 
 /// What follows `'key':` in a header.
@@ -187,12 +162,12 @@ mod tests {
         let columns = read_npy(&file(header, &floats(&[1.0, 4.0, 2.0, 5.0, 3.0, 6.0]))).unwrap();
         assert_eq!(rows, columns);
         assert_eq!(rows.shape, [2, 3]);
-        assert_eq!(rows.data, NpyData::F64(vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]));
+        assert_eq!(rows.elements, Elements::F64(vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]));
         let header = "{'descr': '>i4', 'fortran_order': False, 'shape': (2,), }";
         let swapped = read_npy(&file(header, &[0, 0, 0, 7, 255, 255, 255, 254])).unwrap();
-        assert_eq!(swapped.data, NpyData::I32(vec![7, -2]));
+        assert_eq!(swapped.elements, Elements::I32(vec![7, -2]));
         let header = "{'descr': '|b1', 'fortran_order': False, 'shape': (), }";
-        assert_eq!(read_npy(&file(header, &[1])).unwrap().data, NpyData::Bool(vec![true]));
+        assert_eq!(read_npy(&file(header, &[1])).unwrap().elements, Elements::Bool(vec![true]));
     }
 
     #[test]
