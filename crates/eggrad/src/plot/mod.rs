@@ -58,7 +58,7 @@ pub struct XyPlot {
     pub x_scale: Scale,
     /// How the vertical axis is divided.
     pub y_scale: Scale,
-    /// The lines, in the order of the legend.
+    /// The lines, in the order of the legend; eight have colours of their own.
     pub series: Vec<Series>,
 }
 
