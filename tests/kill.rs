@@ -114,7 +114,7 @@ fn kills() -> Result<(), Failed> {
     let start = Instant::now();
     paths.save(&mut store, 1)?;
     // From a kill at once to one after about three saves, whatever the disk.
-    let range = 3 * start.elapsed().clamp(Duration::from_millis(2), Duration::from_millis(100));
+    let range = 3 * start.elapsed().clamp(Duration::from_millis(2), Duration::from_millis(500));
     let mut last = (1, 1);
     let mut between = 0;
     for kill in 0..KILLS {

@@ -64,7 +64,7 @@
 //! * [`Program`], [`Session`], [`Store`]: compile a graph and run it.
 //! * [`Model`]: train and predict on any number of rows.
 //! * [`Store::save`], [`Store::load`], [`Checkpoint`]: weights and whole training runs in files.
-//! * [`plot_epochs`], [`XyPlot`], [`ImageGrid`]: curves and weights as pictures.
+//! * [`EpochPlot`], [`XyPlot`], [`ImageGrid`]: curves and weights as pictures.
 //! * [`Options`], [`Report`]: what a compile may do and did; [`explain`]: by which steps.
 #![forbid(unsafe_code)]
 
@@ -90,7 +90,7 @@ pub use error::Error;
 pub use explained::{Explained, Round, explain};
 pub use model::{Epoch, Fit, History, Model, Next};
 pub use pipeline::{Options, compile, lower};
-pub use plot::{ImageGrid, PlotError, Scale, Series, XyPlot, plot_epochs};
+pub use plot::{EpochPlot, ImageGrid, PlotError, Scale, Series, XyPlot};
 pub use program::{Program, Session};
 pub use report::{Report, StageReport};
 pub use save::{Difference, Differences, SaveError, Saved};

@@ -241,7 +241,7 @@ impl Store {
     /// Compares the states with those that a program declares.
     ///
     /// States of optimizers and counters that the program does not have do not matter, nor do those that it has when
-    /// the store has none at all: then they begin anew.
+    /// the store has none of any optimizer: then they begin anew.
     ///
     /// # Errors
     /// All differences in names, shapes, element types and kinds, as one error.
@@ -251,7 +251,8 @@ impl Store {
     }
 
     /// Overwrites the values of all states with those of another store of the same model, such as a loaded one.
-    /// Sessions over this store stay valid. States of optimizers and counters stay as they are when `from` has none.
+    /// Sessions over this store stay valid. States of optimizers and counters stay as they are when `from` has none
+    /// of any optimizer.
     ///
     /// # Errors
     /// All differences between the two stores, as one error; then nothing has changed.
@@ -270,7 +271,7 @@ impl Store {
         &self,
         model: impl Iterator<Item = (&'m str, StateKind, &'m TensorType, At)>,
     ) -> Result<(), Error> {
-        let weights_alone = self.states().all(|(_, kind, _)| !of_training(kind));
+        let untrained = self.states().all(|(_, kind, _)| kind != StateKind::Slot);
         let trained = |kind| matches!(kind, StateKind::Param | StateKind::Frozen);
         let mut rest: BTreeMap<&str, (StateKind, &TensorType)> =
             self.states().map(|(name, kind, ty)| (name, (kind, ty))).collect();
@@ -281,7 +282,7 @@ impl Store {
                 Some((other, saved)) => {
                     saved == ty && (kind == other || (trained(kind) && trained(other)))
                 }
-                None => weights_alone && of_training(kind),
+                None => untrained && of_training(kind),
             };
             if !fits {
                 let store = there.map(|(kind, ty)| (kind, ty.clone()));

@@ -48,6 +48,11 @@ impl Store {
         self.entries.iter().map(|e| (e.name.as_str(), e.kind, &e.ty))
     }
 
+    /// The seed that states begin with.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// Number of trainable numbers.
     pub fn parameters(&self) -> usize {
         let params = self.entries.iter().filter(|e| e.kind == StateKind::Param);
@@ -87,11 +92,6 @@ impl Store {
             None => return Err(error(unknown).into()),
         }
         Ok(())
-    }
-
-    /// Seed of what states begin with.
-    pub(crate) fn seed(&self) -> u64 {
-        self.seed
     }
 
     /// Number that no other store of this process has.

@@ -6,8 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use std::path::Path;
 
-/// Images of one size, side by side: blue where a number is negative, red where it is positive, white at 0. Each image
-/// has its strongest colour where its largest number is.
+/// Images of one size, side by side: blue where a number is negative, red where it is positive, white at 0; in grey if no
+/// number of any is negative, as pixels are. Each image has its strongest colour where its largest number is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ImageGrid {
     height: usize,
@@ -132,13 +132,14 @@ impl ImageGrid {
         let (width, height, across) = self.layout(zoom)?;
         let zoom = zoom.max(1);
         let mut pixels = BEHIND.repeat(width * height);
+        let positive = if self.images.iter().any(|&v| v < 0.0) { POSITIVE } else { INK };
         for (i, image) in self.images.chunks(self.height * self.width).enumerate() {
             let top = GAP + i / across * (self.height * zoom + GAP);
             let left = GAP + i % across * (self.width * zoom + GAP);
             let finite = image.iter().filter(|v| v.is_finite());
             let largest = finite.fold(0.0f32, |most, v| most.max(v.abs()));
             for (place, &value) in image.iter().enumerate() {
-                let colour = colour(value, largest);
+                let colour = colour(value, largest, positive);
                 let (y, x) = (place / self.width, place % self.width);
                 for row in 0..zoom {
                     let at = ((top + y * zoom + row) * width + left + x * zoom) * 3;
@@ -150,15 +151,17 @@ impl ImageGrid {
     }
 }
 
-/// Blue, white, red for `-largest`, 0, `largest`; what is no number is black.
-fn colour(value: f32, largest: f32) -> [u8; 3] {
-    const NEGATIVE: [f32; 3] = [33.0, 102.0, 172.0];
-    const POSITIVE: [f32; 3] = [178.0, 24.0, 43.0];
+const NEGATIVE: [f32; 3] = [33.0, 102.0, 172.0];
+const POSITIVE: [f32; 3] = [178.0, 24.0, 43.0];
+const INK: [f32; 3] = [20.0, 20.0, 20.0];
+
+/// Blue, white, `positive` for `-largest`, 0, `largest`; what is no number is black.
+fn colour(value: f32, largest: f32, positive: [f32; 3]) -> [u8; 3] {
     if value.is_nan() {
         return [0; 3];
     }
     let share = if largest > 0.0 { (value / largest).clamp(-1.0, 1.0) } else { 0.0 };
-    let end = if share < 0.0 { NEGATIVE } else { POSITIVE };
+    let end = if share < 0.0 { NEGATIVE } else { positive };
     end.map(|c| (255.0 + (c - 255.0) * share.abs()).round() as u8)
 }
 
@@ -192,9 +195,13 @@ mod tests {
 
     #[test]
     fn no_numbers_and_infinities_are_drawn() {
+        let colour = |value, largest| colour(value, largest, POSITIVE);
         assert_eq!(colour(f32::NAN, 1.0), [0; 3]);
         assert_eq!(colour(f32::INFINITY, 1.0), colour(1.0, 1.0));
         assert_eq!(colour(0.0, 0.0), [255; 3]);
+        let pixels = ImageGrid::of_images(&[0.0, 1.0, 0.5, 0.0], 2, 2).expect("an image");
+        let (width, _, pixels) = read(&pixels.png(1).expect("a picture"));
+        assert_eq!(pixels[(GAP * width + GAP + 1) * 3..][..3], [20; 3]);
         let grid = ImageGrid::of_images(&[f32::NEG_INFINITY, 1.0], 1, 2).expect("an image");
         assert!(grid.svg(1).expect("a picture").contains("data:image/png;base64,"));
     }

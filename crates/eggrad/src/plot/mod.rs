@@ -58,7 +58,7 @@ pub struct XyPlot {
     pub x_scale: Scale,
     /// How the vertical axis is divided.
     pub y_scale: Scale,
-    /// The lines, in the order of the legend.
+    /// The lines, in the order of the legend; eight have colours of their own.
     pub series: Vec<Series>,
 }
 
@@ -110,7 +110,7 @@ impl XyPlot {
     /// # Errors
     /// When there is no finite point, or an axis shall be logarithmic for values that are not positive.
     pub fn svg(&self) -> Result<String, PlotError> {
-        stacked(std::slice::from_ref(self))
+        stacked(std::slice::from_ref(self), &[])
     }
 
     /// Writes the picture into a file.
@@ -126,7 +126,8 @@ impl XyPlot {
         points.filter(|(x, y)| x.is_finite() && y.is_finite())
     }
 
-    fn draw(&self, area: &Area<'_>) -> Result<(), PlotError> {
+    /// Draws the plot; its horizontal axis also shows the places `shown`.
+    fn draw(&self, area: &Area<'_>, shown: &[f64]) -> Result<(), PlotError> {
         let axis = |scale: Scale, values: &mut dyn Iterator<Item = f64>| {
             let values: Vec<f64> = values.collect();
             if values.is_empty() {
@@ -135,7 +136,7 @@ impl XyPlot {
             let plot = || self.title.clone();
             Axis::over(&values, scale).map_err(|value| PlotError::Logarithm { plot: plot(), value })
         };
-        let x = axis(self.x_scale, &mut self.finite().map(|p| p.0))?;
+        let x = axis(self.x_scale, &mut self.finite().map(|p| p.0).chain(shown.iter().copied()))?;
         let y = axis(self.y_scale, &mut self.finite().map(|p| p.1))?;
         self.draw_over(area, x, y).map_err(|error| PlotError::Draw(error.to_string()))
     }
@@ -143,8 +144,11 @@ impl XyPlot {
     fn draw_over(&self, area: &Area<'_>, x: Axis, y: Axis) -> Result<(), DrawError> {
         let ink = RGBColor(40, 40, 40);
         let grid = RGBColor(225, 225, 225);
-        let mut chart = ChartBuilder::on(area)
-            .caption(&self.title, ("sans-serif", 20).into_font().color(&ink))
+        let mut builder = ChartBuilder::on(area);
+        if !self.title.is_empty() {
+            builder.caption(&self.title, ("sans-serif", 20).into_font().color(&ink));
+        }
+        let mut chart = builder
             .margin(12)
             .margin_right(24)
             .x_label_area_size(44)
@@ -208,41 +212,86 @@ impl XyPlot {
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 type DrawError = DrawingAreaErrorKind<<SVGBackend<'static> as DrawingBackend>::ErrorType>;
 
-/// Curves over the epochs of a training, as SVG: one list of numbers for each name, its first of epoch 1.
+/// Curves over the epochs of a training.
 ///
 /// What belongs together shares a panel: `loss` and `val_loss` one, `accuracy` and `val_accuracy` another. A panel
 /// whose values span more than a factor of 100 has a logarithmic axis. NaN leaves a gap.
 ///
-/// # Errors
-/// When a panel has no finite number.
-///
 /// # Example
 /// ```
-/// let curves = [("loss", &[2.3, 0.4, 0.01][..]), ("val_loss", &[2.2, 0.5, 0.2])];
-/// let svg = eggrad::plot_epochs("digits", &curves)?;
+/// use eggrad::EpochPlot;
+///
+/// let plot = EpochPlot::new("digits").curve("loss", [2.3, 0.4, 0.01]);
+/// let svg = plot.curve("val_loss", [2.2, 0.5, 0.2]).svg()?;
 /// assert!(svg.starts_with("<svg") && svg.contains("val_loss"));
 /// # Ok::<(), eggrad::PlotError>(())
 /// ```
-pub fn plot_epochs(title: &str, curves: &[(&str, &[f64])]) -> Result<String, PlotError> {
-    let mut panels: Vec<XyPlot> = vec![];
-    for (name, values) in curves {
-        let metric = name.strip_prefix("val_").unwrap_or(name);
-        let points = values.iter().enumerate().map(|(i, &value)| ((i + 1) as f64, value));
-        let at = panels.iter().position(|p| p.y_label == metric).unwrap_or(panels.len());
-        if at == panels.len() {
-            let title = if at == 0 { title } else { "" };
-            panels.push(XyPlot::new(title, "epoch", metric).scales(Scale::Whole, Scale::Auto));
-        }
-        panels[at] = panels[at].clone().line(name, points);
-    }
-    if panels.is_empty() {
-        return Err(PlotError::Empty(title.to_string()));
-    }
-    stacked(&panels)
+#[derive(Clone, Debug, PartialEq)]
+pub struct EpochPlot {
+    /// Stands above.
+    pub title: String,
+    /// Number of the first epoch.
+    pub first: usize,
+    /// Names, and a value for each epoch.
+    pub curves: Vec<(String, Vec<f64>)>,
 }
 
-/// One picture of plots, one below the other.
-fn stacked(plots: &[XyPlot]) -> Result<String, PlotError> {
+impl EpochPlot {
+    /// A plot without curves, from epoch 1.
+    pub fn new(title: &str) -> EpochPlot {
+        EpochPlot { title: title.to_string(), first: 1, curves: vec![] }
+    }
+
+    /// The same, for values that begin with this epoch.
+    pub fn from_epoch(mut self, first: usize) -> EpochPlot {
+        self.first = first;
+        self
+    }
+
+    /// The same with one more curve: a value for each epoch.
+    pub fn curve(mut self, name: &str, values: impl Into<Vec<f64>>) -> EpochPlot {
+        self.curves.push((name.to_string(), values.into()));
+        self
+    }
+
+    /// The picture as SVG. A panel without a finite number is left out.
+    ///
+    /// # Errors
+    /// When no curve has a finite number.
+    pub fn svg(&self) -> Result<String, PlotError> {
+        let mut panels: Vec<XyPlot> = vec![];
+        for (name, values) in &self.curves {
+            let metric = name.strip_prefix("val_").unwrap_or(name);
+            let place = |(i, &value): (usize, &f64)| (self.first as f64 + i as f64, value);
+            let points = values.iter().enumerate().map(place).collect();
+            let at = panels.iter().position(|p| p.y_label == metric).unwrap_or(panels.len());
+            if at == panels.len() {
+                panels.push(XyPlot::new("", "epoch", metric).scales(Scale::Whole, Scale::Auto));
+            }
+            panels[at].series.push(Series { name: name.clone(), points });
+        }
+        panels.retain(|panel| panel.finite().next().is_some());
+        match panels.first_mut() {
+            Some(first) => first.title.clone_from(&self.title),
+            None => return Err(PlotError::Empty(self.title.clone())),
+        }
+        // All panels over the same epochs.
+        let most = self.curves.iter().map(|(_, values)| values.len()).max().unwrap_or(1).max(1);
+        let first = self.first as f64;
+        stacked(&panels, &[first, first + (most - 1) as f64])
+    }
+
+    /// Writes the picture into a file.
+    ///
+    /// # Errors
+    /// As [`EpochPlot::svg`], and when the file cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        save(path.as_ref(), self.svg()?.as_bytes())
+    }
+}
+
+/// One picture of plots, one below the other, whose horizontal axes all show the places `shown`.
+fn stacked(plots: &[XyPlot], shown: &[f64]) -> Result<String, PlotError> {
     let mut svg = String::new();
     {
         let (width, height) = PANEL;
@@ -251,7 +300,7 @@ fn stacked(plots: &[XyPlot]) -> Result<String, PlotError> {
         let fail = |error: DrawError| PlotError::Draw(error.to_string());
         area.fill(&WHITE).map_err(fail)?;
         for (plot, panel) in plots.iter().zip(area.split_evenly((plots.len(), 1))) {
-            plot.draw(&panel)?;
+            plot.draw(&panel, shown)?;
         }
         area.present().map_err(fail)?;
     }
@@ -280,13 +329,15 @@ mod tests {
     #[test]
     fn curves_of_one_metric_share_a_panel() {
         let (loss, accuracy) = ([1.0, 0.1, 0.001], [0.5, 0.9, f64::NAN]);
-        let curves = [("loss", &loss[..]), ("accuracy", &accuracy), ("val_loss", &loss)];
-        let svg = plot_epochs("digits <8x8> & \"more\"", &curves).expect("draws");
+        let plot = EpochPlot::new("digits <8x8> & \"more\"").from_epoch(7).curve("loss", loss);
+        let plot = plot.curve("accuracy", accuracy).curve("val_loss", loss);
+        let svg = plot.curve("val_auc", [f64::NAN; 3]).svg().expect("draws");
         let texts = texts(&svg);
         let count = |text: &str| texts.iter().filter(|t| *t == text).count();
         // The label of the axis and the legend.
         assert_eq!((count("loss"), count("val_loss"), count("accuracy")), (2, 1, 2));
-        assert_eq!(count("epoch"), 2);
+        assert_eq!((count("epoch"), count("val_auc")), (2, 0));
+        assert_eq!((count("7"), count("8"), count("9"), count("1")), (2, 2, 2, 1), "{texts:?}");
         // A loss that falls a thousandfold has a logarithmic axis, an accuracy a linear one.
         assert!(count("0.001") == 1 && count("0.01") == 1 && count("0.1") == 1, "{texts:?}");
         assert!(svg.contains("digits &lt;8x8&gt; &amp; "));
@@ -296,8 +347,8 @@ mod tests {
     #[test]
     fn what_cannot_be_drawn_is_an_error() {
         let empty = PlotError::Empty("t".into());
-        assert_eq!(plot_epochs("t", &[]), Err(empty.clone()));
-        assert_eq!(plot_epochs("t", &[("loss", &[f64::NAN])]), Err(empty.clone()));
+        assert_eq!(EpochPlot::new("t").svg(), Err(empty.clone()));
+        assert_eq!(EpochPlot::new("t").curve("loss", [f64::NAN]).svg(), Err(empty.clone()));
         assert_eq!(XyPlot::new("t", "x", "y").line("a", []).svg(), Err(empty));
         let zero = XyPlot::new("t", "x", "y").line("a", [(1.0, 0.0), (2.0, 1.0)]);
         let error = zero.scales(Scale::Linear, Scale::Log).svg().expect_err("0 has no logarithm");

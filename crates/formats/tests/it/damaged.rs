@@ -2,8 +2,8 @@
 
 use crate::safetensors;
 use eggrad_formats::{
-    NpzError, Table, gunzip, read_idx, read_labelled_csv, read_npy, read_npz, read_safetensors,
-    read_text,
+    Array, NpzError, Table, gunzip, read_idx, read_labelled_csv, read_npy, read_npz,
+    read_safetensors, read_text,
 };
 use proptest::prelude::*;
 use std::io::{Cursor, Write};
@@ -44,17 +44,33 @@ fn gz() -> Vec<u8> {
     encoder.finish().expect("packs")
 }
 
+/// Whether this is an array, with as many elements as its sizes say and as its bytes can hold.
+fn whole<E>(array: Result<Array, E>, bytes: usize) -> bool {
+    let check = |array: Array| {
+        let count = array.elements.view().len();
+        assert_eq!(array.shape.iter().product::<usize>(), count);
+        assert!(count <= bytes, "{count} elements from {bytes} bytes");
+    };
+    array.map(check).is_ok()
+}
+
 /// Gives `bytes` to the reader numbered `which`; whether it took them.
 fn read(which: usize, bytes: &[u8]) -> bool {
     match which {
-        0 => read_npy(bytes).is_ok(),
-        1 => read_npz(bytes, LIMIT).is_ok(),
-        2 => read_idx(bytes).is_ok(),
+        0 => whole(read_npy(bytes), bytes.len()),
+        1 => {
+            let arrays = read_npz(bytes, LIMIT).map(|all| all.into_iter().map(|a| a.1));
+            arrays.is_ok_and(|all| all.into_iter().all(|a| whole(Ok::<_, ()>(a), LIMIT)))
+        }
+        2 => whole(read_idx(bytes), bytes.len()),
         3 => read_labelled_csv(bytes, "label").is_ok(),
         4 => Table::read(bytes).and_then(|t| t.numbers(&["a", "b"])).is_ok(),
         5 => gunzip(bytes, LIMIT).is_ok(),
         6 => read_text(bytes).is_ok(),
-        _ => read_safetensors(bytes).is_ok(),
+        _ => {
+            let arrays = read_safetensors(bytes).map(|file| file.arrays);
+            arrays.is_ok_and(|all| all.into_iter().all(|a| whole(Ok::<_, ()>(a.1), bytes.len())))
+        }
     }
 }
 
