@@ -237,7 +237,8 @@ def inference(report, workload, case, p):
             x = noise(rows * 64, 1.0).reshape(rows, 64)
             infer(report, workload, f"infer_b{rows}_us", lambda p, x: softmax(logits(p, x)), p, x)
     if workload == "W5":
-        infer(report, workload, "infer_b1_us", lambda p, x: softmax(cnn(p, x)), p, case.inputs["x"][:1])
+        image = case.inputs["x"][:1]
+        infer(report, workload, "infer_b1_us", lambda p, x: softmax(cnn(p, x)), p, image)
     if workload == "W6":
         infer(report, workload, "infer_b1_us", ecg, p, case.inputs["x"][:1])
 
