@@ -3,8 +3,8 @@
 
 Makes a Python environment with the pinned versions under `target/peers`, or says why it cannot and stops. Ours writes
 the batch, the first parameters and the first losses of each train step; the peers start from them, and a peer whose
-losses are others is reported and not compared. Then all take their turns, several times; the table has the least of each
-system's medians and the ratio of the fastest peer's to ours.
+losses are others is reported and not compared. Then all take their turns, several times; the table has the least time of each
+system and the ratio of the fastest peer's to ours.
 """
 
 import argparse
@@ -96,7 +96,7 @@ def agree(ours, theirs):
 
 
 class Table:
-    """The least value of each system for each metric."""
+    """The least time of each system for each metric."""
 
     def __init__(self):
         self.rows = {}
@@ -115,7 +115,7 @@ class Table:
         if key + (line["system"],) in self.wrong:
             return
         row = self.rows.setdefault(key, {"unit": line["unit"]})
-        row[line["system"]] = min(line["value"], row.get(line["system"], math.inf))
+        row[line["system"]] = min(line["least"], row.get(line["system"], math.inf))
 
     def head(self):
         systems = "".join(f"{system:>12}" for system in SYSTEMS)
@@ -153,7 +153,8 @@ def main():
     bench = build()
     threads = ["--threads", str(given.threads)]
     # Every process has as many cores as threads.
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: given.threads])
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: given.threads])
     table = Table()
     table.head()
     with tempfile.TemporaryDirectory() as folder:
