@@ -162,8 +162,17 @@ fn draw(curve: &Curve, points: &[(f64, f64)], folder: &Path) -> Result<(), Failu
         .margin(12)
         .x_label_area_size(40)
         .y_label_area_size(64)
-        .build_cartesian_2d((first..last * 1.1).log_scale(), (least..most).log_scale())?;
-    chart.configure_mesh().x_desc(curve.size).y_desc(curve.value).draw()?;
+        .build_cartesian_2d((first..last * 1.1).log_scale().base(2.0), (least..most).log_scale())?;
+    let whole = |value: &f64| format!("{value:.0}");
+    chart
+        .configure_mesh()
+        .x_desc(curve.size)
+        .y_desc(curve.value)
+        .x_labels(points.len())
+        .x_label_formatter(&whole)
+        .y_label_formatter(&whole)
+        .max_light_lines(1)
+        .draw()?;
     chart.draw_series(LineSeries::new(points.iter().copied(), BLUE.stroke_width(2)))?;
     chart.draw_series(points.iter().map(|&p| Circle::new(p, 3, BLUE.filled())))?;
     area.present()?;

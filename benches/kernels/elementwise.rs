@@ -12,14 +12,17 @@ const LIBM_ELEMENTS: usize = 1 << 12;
 const STREAM: usize = 1 << 24;
 
 /// All gates of this file.
-pub(crate) fn gates(bench: &mut Bench, widest: Hand) -> Result<(), Failure> {
+pub(crate) fn gates(bench: &mut Bench, widest: Hand) {
     for (isa, hand_bound, libm_bound) in
         [(Isa::Avx512, 1.10, Some(16.0)), (Isa::Avx2, 1.15, None), (Isa::Clif, 4.0, Some(6.0))]
     {
-        chain(bench, isa, hand_bound, libm_bound)?;
-        denormals(bench, isa)?;
+        let measured = chain(bench, isa, hand_bound, libm_bound);
+        bench.attempt(measured);
+        let measured = denormals(bench, isa);
+        bench.attempt(measured);
     }
-    stream(bench, widest)
+    let measured = stream(bench, widest);
+    bench.attempt(measured);
 }
 
 fn compiled(isa: Isa, x: &[f32]) -> Result<Ours<1, 1>, Failure> {

@@ -4,9 +4,10 @@ import functools
 import os
 import sys
 
-# Before JAX starts: one core each for so many threads.
+# Before JAX starts, which makes a thread for each core it may use.
 THREADS = int(sys.argv[sys.argv.index("--threads") + 1]) if "--threads" in sys.argv else 1
-os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
+if hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
 if THREADS == 1:
     flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}"
@@ -237,7 +238,8 @@ def inference(report, workload, case, p):
             x = noise(rows * 64, 1.0).reshape(rows, 64)
             infer(report, workload, f"infer_b{rows}_us", lambda p, x: softmax(logits(p, x)), p, x)
     if workload == "W5":
-        infer(report, workload, "infer_b1_us", lambda p, x: softmax(cnn(p, x)), p, case.inputs["x"][:1])
+        image = case.inputs["x"][:1]
+        infer(report, workload, "infer_b1_us", lambda p, x: softmax(cnn(p, x)), p, image)
     if workload == "W6":
         infer(report, workload, "infer_b1_us", ecg, p, case.inputs["x"][:1])
 

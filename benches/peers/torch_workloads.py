@@ -148,7 +148,8 @@ def w6(report, case):
 
 
 def w8(report, case):
-    tokens, labels = (torch.from_numpy(case.inputs[n].astype(numpy.int64)) for n in ("tokens", "labels"))
+    tokens, labels = (case.inputs[name].astype(numpy.int64) for name in ("tokens", "labels"))
+    tokens, labels = torch.from_numpy(tokens), torch.from_numpy(labels)
     mask = torch.from_numpy(case.inputs["mask"])
     train(report, "W8", case, lambda p: gpt(p, tokens, labels, mask))
 
@@ -179,6 +180,7 @@ def w7(report):
         formula(report, "W7", f"chain_fwdbwd_{size}", x, chain, True)
     labels = torch.arange(1024) * 7 % 1000
     x = noise(1024 * 1000, 5.0).reshape(1024, 1000)
+
     def cross_entropy(z):
         return -torch.log(torch.softmax(z, 1)).gather(1, labels[:, None]).mean()
 

@@ -59,15 +59,15 @@ fn any_number_of_threads_gives_the_same_bits() {
 #[test]
 fn many_threads_predict_with_one_program() {
     let g = Graph::new();
-    let x = g.input("x", [64, 50]);
-    g.output("y", dense("b", dense("a", x, 60).tanh(), 64).softmax(1));
+    let x = g.input("x", [64, 200]);
+    g.output("y", dense("b", dense("a", x, 150).tanh(), 64).softmax(1));
     let options = Options { threads: 3, ..Options::default() };
     let program = Arc::new(Program::compile(&g, &options).expect("compiles"));
     let mut store = Store::new(3);
+    let x = features(64 * 200 + 10);
     let predict = |session: &mut Session, store: &Store, shift: usize| {
-        let x = features(64 * 50 + shift);
         let mut y = vec![0.0f32; 64 * 64];
-        let inputs = [ArrayRef::F32(&x[shift..])];
+        let inputs = [ArrayRef::F32(&x[shift..][..64 * 200])];
         session.run_shared(store, &inputs, &mut [ArrayMut::F32(&mut y)]).expect("runs");
         y
     };

@@ -1,5 +1,5 @@
-//! Speed of single kernels and of compiling them: `cargo bench -p eggrad-jit`, with part of a name for only some.
-//! `LISTING=name` prints a kernel's code.
+//! Speed of single loops and of compiling them, without a graph: `cargo bench -p eggrad-jit`, with part of a name for
+//! only some. `LISTING=name` prints the code of one. How fast they ought to be is what `cargo bench --bench kernels` asks.
 
 use eggrad_body::{Body, Lane, Value};
 use eggrad_ir::{DType, Part, TensorType};
