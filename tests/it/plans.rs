@@ -91,18 +91,22 @@ fn kernels_and_bytes_of_the_workloads() {
 fn bodies(plan: &Plan) -> Vec<&Body> {
     let nested = plan.nested();
     let plans: Vec<&Plan> = nested.iter().map(|p| &***p).chain([plan]).collect();
-    let of = |kind| match kind {
-        &KernelKind::Row(ref k) => {
-            let body = |phase| match phase {
-                &Phase::Pass { ref body, .. } | &Phase::Scalar { ref body, .. } => body,
-            };
-            k.phases.iter().map(body).collect()
-        }
+    plans.into_iter().flat_map(|p| &p.kernels).flat_map(|k| kernel_bodies(&k.kind)).collect()
+}
+
+fn kernel_bodies(kind: &KernelKind) -> Vec<&Body> {
+    match kind {
+        KernelKind::Row(k) => k.phases.iter().map(phase_body).collect(),
         KernelKind::Column(k) => vec![&k.body, &k.epilogue],
         KernelKind::Product(k) => vec![&k.epilogue],
         KernelKind::Loop(_) | KernelKind::Branch(_) => vec![],
-    };
-    plans.into_iter().flat_map(|p| &p.kernels).flat_map(|k| of(&k.kind)).collect()
+    }
+}
+
+fn phase_body(phase: &Phase) -> &Body {
+    match phase {
+        Phase::Pass { body, .. } | Phase::Scalar { body, .. } => body,
+    }
 }
 
 /// Exponentials and logarithms that bodies compute, found by numbers that nothing else multiplies with: `1/ln 2`, and

@@ -38,6 +38,7 @@ fn measure(name: &str, kind: KernelKind, sizes: &[usize], units: f64, unit: &str
     plan.kernels.push(Kernel { name: name.into(), kind, args, nodes, part, splittable: true });
     let config = JitConfig {
         verifier: false,
+        cache: false,
         listing: std::env::var("LISTING").is_ok_and(|wanted| wanted == name),
         ..JitConfig::default()
     };
