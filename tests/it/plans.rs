@@ -4,7 +4,7 @@ use crate::models;
 use crate::workloads;
 use eggrad::ir::{BinaryOp, Op, ReduceOp, UnaryOp};
 use eggrad::prelude::*;
-use eggrad::schedule::{KernelKind, Phase, Plan, ScheduleConfig, schedule};
+use eggrad::schedule::{KernelKind, Phase, Place, Plan, ScheduleConfig, schedule};
 use eggrad_body::{Body, Inst, Lane, Value};
 use std::path::Path;
 
@@ -91,18 +91,22 @@ fn kernels_and_bytes_of_the_workloads() {
 fn bodies(plan: &Plan) -> Vec<&Body> {
     let nested = plan.nested();
     let plans: Vec<&Plan> = nested.iter().map(|p| &***p).chain([plan]).collect();
-    let of = |kind| match kind {
-        &KernelKind::Row(ref k) => {
-            let body = |phase| match phase {
-                &Phase::Pass { ref body, .. } | &Phase::Scalar { ref body, .. } => body,
-            };
-            k.phases.iter().map(body).collect()
-        }
+    plans.into_iter().flat_map(|p| &p.kernels).flat_map(|k| kernel_bodies(&k.kind)).collect()
+}
+
+fn kernel_bodies(kind: &KernelKind) -> Vec<&Body> {
+    match kind {
+        KernelKind::Row(k) => k.phases.iter().map(phase_body).collect(),
         KernelKind::Column(k) => vec![&k.body, &k.epilogue],
         KernelKind::Product(k) => vec![&k.epilogue],
         KernelKind::Loop(_) | KernelKind::Branch(_) => vec![],
-    };
-    plans.into_iter().flat_map(|p| &p.kernels).flat_map(|k| of(&k.kind)).collect()
+    }
+}
+
+fn phase_body(phase: &Phase) -> &Body {
+    match phase {
+        Phase::Pass { body, .. } | Phase::Scalar { body, .. } => body,
+    }
 }
 
 /// Exponentials and logarithms that bodies compute, found by numbers that nothing else multiplies with: `1/ln 2`, and
@@ -234,4 +238,39 @@ fn weight_gradients_leave_the_loop() {
     assert_eq!(inside, [vec![vec![32, 256, 64]], vec![vec![32, 64, 256]]], "{plan}");
     // The loop backwards packs the weight it reads transposed in its first step alone.
     assert_eq!(plan.nested().iter().map(|p| p.setup).collect::<Vec<_>>(), [0, 1], "{plan}");
+}
+
+/// Kernels that only move an input elsewhere.
+fn moved_inputs(plan: &Plan) -> Vec<&str> {
+    let moves = |inst: &Inst| matches!(inst, Inst::Load { .. } | Inst::LoadAt { .. });
+    let input = |kernel: &eggrad::schedule::Kernel, access: &eggrad::schedule::Access| {
+        matches!(plan.buffers[kernel.args[access.arg]].place, Place::Input(_))
+    };
+    let only_moves = |kernel: &&eggrad::schedule::Kernel| match &kernel.kind {
+        KernelKind::Row(k) => {
+            k.accesses.iter().any(|access| input(kernel, access))
+                && k.phases.iter().all(|p| phase_body(p).insts().iter().all(moves))
+        }
+        KernelKind::Column(_)
+        | KernelKind::Product(_)
+        | KernelKind::Loop(_)
+        | KernelKind::Branch(_) => false,
+    };
+    plan.kernels.iter().filter(only_moves).map(|k| k.name.as_str()).collect()
+}
+
+/// The batch stays in the caller's array. W5 pads its images; W8 looks embeddings up and adds to
+/// them, by labels that it reads.
+#[test]
+fn a_batch_is_read_where_it_lies() {
+    for (name, write) in WORKLOADS {
+        let (_, plan) = planned(write);
+        let moved = moved_inputs(&plan);
+        let expected: &[&str] = match name {
+            "W5 train" | "W5 infer" => &["pad"],
+            "W8 train" => &["gather", "scatter_add"],
+            _ => &[],
+        };
+        assert_eq!(moved, expected, "{name}\n{plan}");
+    }
 }

@@ -14,6 +14,11 @@ fn access(arg: usize, strides: &[usize]) -> Access {
 /// Compiles a kernel whose last argument is its output, runs it for a while, and prints the best time of a run, per
 /// `unit` of which it does `units`.
 fn measure(name: &str, kind: KernelKind, sizes: &[usize], units: f64, unit: &str) {
+    measure_on(1.0, name, kind, sizes, units, unit);
+}
+
+/// As [`measure`], on inputs of up to this size.
+fn measure_on(size: f32, name: &str, kind: KernelKind, sizes: &[usize], units: f64, unit: &str) {
     // `cargo bench` passes `--bench` too.
     let wanted = std::env::args().skip(1).find(|arg| !arg.starts_with("--"));
     if wanted.is_some_and(|wanted| !name.contains(&wanted)) {
@@ -38,6 +43,7 @@ fn measure(name: &str, kind: KernelKind, sizes: &[usize], units: f64, unit: &str
     plan.kernels.push(Kernel { name: name.into(), kind, args, nodes, part, splittable: true });
     let config = JitConfig {
         verifier: false,
+        cache: false,
         listing: std::env::var("LISTING").is_ok_and(|wanted| wanted == name),
         ..JitConfig::default()
     };
@@ -50,7 +56,8 @@ fn measure(name: &str, kind: KernelKind, sizes: &[usize], units: f64, unit: &str
     let arrays: Vec<Aligned> = sizes
         .iter()
         .map(|&n| {
-            Aligned::from_slice(&(0..n).map(|i| (i % 17) as f32 / 8.0 - 1.0).collect::<Vec<_>>())
+            let value = |i: usize| ((i % 17) as f32 / 8.0 - 1.0) * size;
+            Aligned::from_slice(&(0..n).map(value).collect::<Vec<_>>())
         })
         .collect();
     let (mut output, inputs) = (arrays[sizes.len() - 1].clone(), &arrays[..sizes.len() - 1]);
@@ -197,6 +204,9 @@ fn main() {
         }),
     ] {
         measure(name, map(function, n), &[n, n], n as f64, "elements/ns");
+        // Subnormal numbers count as zero, and take no longer.
+        let subnormal = format!("{name}, subnormal");
+        measure_on(1e-39, &subnormal, map(function, n), &[n, n], n as f64, "elements/ns");
     }
     measure("sum rows 64x1000", fold(FoldOp::Sum, 64, 1000), &[64000, 64], 64e3, "elements/ns");
     measure("max rows 64x10", fold(FoldOp::Max, 64, 10), &[640, 64], 640.0, "elements/ns");

@@ -35,6 +35,7 @@ impl LoopNest<'_> {
 }
 
 /// A function to make.
+#[derive(Clone, Copy)]
 pub(crate) struct Job<'a> {
     /// Name of the first kernel that it computes.
     pub(crate) name: &'a str,

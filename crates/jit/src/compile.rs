@@ -1,6 +1,7 @@
 //! Plan to machine code.
 
 use crate::array::Bytes;
+use crate::cache::{Key, cache};
 use crate::check::check;
 use crate::clif::Features;
 use crate::codegen::{Code, Job, LoopNest, generate};
@@ -9,13 +10,13 @@ use crate::executable::{Executable, Machine};
 use crate::isa::Isa;
 use crate::program::{KernelFn, Parts, Programs};
 use cranelift_codegen::ir::{AbiParam, types::I64};
-use cranelift_codegen::isa::OwnedTargetIsa;
+use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{Module, ModuleError, default_libcall_names};
 use eggrad_schedule::{ALIGN, Kernel, MAX_BYTES, Plan};
 use std::collections::HashMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// How plans are compiled.
@@ -25,8 +26,10 @@ pub struct JitConfig {
     pub verifier: bool,
     /// Which instructions may be used.
     pub isa: Isa,
-    /// Whether the report holds the text of every function.
+    /// Whether the report holds the text of every function; those are made anew.
     pub listing: bool,
+    /// Whether functions that this process has made before are taken as they are.
+    pub cache: bool,
     /// Threads that make code, at least one; the code is the same for any number.
     pub threads: usize,
     /// Threads that share the loops of large kernels in a run, at least one, but no more than there are cores; the
@@ -38,13 +41,14 @@ pub struct JitConfig {
 
 impl Default for JitConfig {
     /// This processor's instructions; verified in debug builds; no listing; code is made on as many threads as there
-    /// are cores, but no more than 8, and runs on one; all of the machine's memory.
+    /// are cores, but no more than 8, and runs on one; all of the machine's memory; what was made before is used again.
     fn default() -> JitConfig {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         JitConfig {
             verifier: cfg!(debug_assertions),
             isa: Isa::Host,
             listing: false,
+            cache: true,
             threads: cores.min(8),
             run_threads: 1,
             max_bytes: installed_bytes(),
@@ -63,8 +67,10 @@ pub struct FunctionReport {
     pub uses: usize,
     /// Bytes of machine code.
     pub code_bytes: usize,
-    /// Time spent on making it.
+    /// Time spent on making it; none if it was known.
     pub time: Duration,
+    /// Whether it was known from an earlier compile in this process.
+    pub cached: bool,
     /// Its instructions, if asked for; what Cranelift made, in its intermediate form too.
     pub listing: Option<String>,
 }
@@ -93,7 +99,6 @@ pub fn compile(plan: &Plan, config: &JitConfig) -> Result<Executable, JitError> 
     check(plan).map_err(JitError::Plan)?;
     let chosen = config.isa.resolve()?;
     let isa = target(config, chosen)?;
-    let features = Features::of(&*isa);
     let mut known: HashMap<(LoopNest<'_>, usize), usize> = HashMap::new();
     let mut distinct: Vec<Job<'_>> = vec![];
     let mut uses = vec![];
@@ -109,7 +114,7 @@ pub fn compile(plan: &Plan, config: &JitConfig) -> Result<Executable, JitError> 
         }
         uses[at] += 1;
     }
-    let codes = generate(&distinct, &*isa, features, chosen, config)?;
+    let (codes, known_before) = codes(&distinct, &*isa, chosen, config)?;
     let builder = JITBuilder::with_isa(isa, default_libcall_names());
     let (machine, pointers) = place(builder, &distinct, &codes)?;
     let mut report = CompileReport::default();
@@ -119,7 +124,8 @@ pub fn compile(plan: &Plan, config: &JitConfig) -> Result<Executable, JitError> 
             isa: code.isa,
             uses: uses[i],
             code_bytes: code.bytes.len(),
-            time: code.time,
+            time: if known_before[i] { Duration::ZERO } else { code.time },
+            cached: known_before[i],
             listing: code.listing.clone(),
         });
     }
@@ -152,6 +158,35 @@ pub fn compile(plan: &Plan, config: &JitConfig) -> Result<Executable, JitError> 
         report,
         config.run_threads,
     ))
+}
+
+/// The functions of these jobs, and which of them were known.
+fn codes(
+    jobs: &[Job<'_>],
+    isa: &dyn TargetIsa,
+    chosen: Isa,
+    config: &JitConfig,
+) -> Result<(Vec<Arc<Code>>, Vec<bool>), JitError> {
+    let key = |i: usize| Key { nest: jobs[i].nest, args: jobs[i].args, isa: chosen };
+    let mut codes: Vec<Option<Arc<Code>>> = vec![None; jobs.len()];
+    let kept = config.cache && !config.listing;
+    if kept {
+        let cache = cache();
+        codes = (0..jobs.len()).map(|i| cache.get(&key(i))).collect();
+    }
+    let known: Vec<bool> = codes.iter().map(Option::is_some).collect();
+    let new: Vec<usize> = (0..jobs.len()).filter(|&i| !known[i]).collect();
+    let missing: Vec<Job<'_>> = new.iter().map(|&i| jobs[i]).collect();
+    let made = generate(&missing, isa, Features::of(isa), chosen, config)?;
+    let mut cache = cache();
+    for (i, code) in new.into_iter().zip(made) {
+        let code = Arc::new(code);
+        if kept {
+            cache.insert(&key(i), &code);
+        }
+        codes[i] = Some(code);
+    }
+    Ok((codes.into_iter().flatten().collect(), known))
 }
 
 /// Bytes of memory that this machine has, [`MAX_BYTES`] where that is not known.
@@ -221,7 +256,7 @@ pub(crate) fn flags(verifier: bool) -> Result<settings::Flags, JitError> {
 fn place(
     builder: JITBuilder,
     jobs: &[Job<'_>],
-    codes: &[Code],
+    codes: &[Arc<Code>],
 ) -> Result<(Machine, Vec<KernelFn>), JitError> {
     let bytes = codes.iter().map(|code| code.bytes.len()).sum();
     let memory = |e: ModuleError| JitError::Memory { bytes, what: e.to_string() };
@@ -274,7 +309,7 @@ mod tests {
             .collect();
         let config = JitConfig::default();
         let isa = target(&config, Isa::Clif).expect("this processor");
-        let codes = generate(&jobs, &*isa, Features::of(&*isa), Isa::Clif, &config).expect("code");
+        let (codes, _) = codes(&jobs, &*isa, Isa::Clif, &config).expect("code");
         let bytes: usize = codes.iter().map(|code| code.bytes.len()).sum();
         for (room, fits) in [(4 * bytes.next_multiple_of(1 << 16), true), (1, false)] {
             let mut builder = JITBuilder::with_isa(isa.clone(), default_libcall_names());

@@ -8,6 +8,7 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 mod array;
+mod cache;
 mod check;
 mod clif;
 mod codegen;

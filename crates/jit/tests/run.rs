@@ -241,6 +241,24 @@ fn equal_kernels_share_code() {
     assert!(executable.code_bytes() > 0);
 }
 
+/// In this plan or another; not where the text is asked for.
+#[test]
+fn what_was_made_before_is_not_made_again() {
+    let config = JitConfig::default();
+    let first = compile(&step(), &config).expect("compiles");
+    let again = compile(&step(), &config).expect("compiles");
+    let listed = compile(&step(), &JitConfig { listing: true, ..config }).expect("compiles");
+    assert!(again.report().functions.iter().all(|f| f.cached && f.time.is_zero()));
+    assert!(listed.report().functions.iter().all(|f| !f.cached && f.listing.is_some()));
+    assert_eq!(first.code_bytes(), again.code_bytes());
+    // The code outlives the executable that it was made for.
+    drop(first);
+    let (mut arrays, mut y) = (store_of(1.0), [0.0]);
+    let e = [std::f32::consts::E];
+    try_run(&again, &e, ArrayRef::I64(&[1, 2, 3]), &mut arrays, &[1, 0], &mut y).unwrap();
+    assert_eq!(y, [11.0]);
+}
+
 #[test]
 fn plans_that_leave_their_buffers_are_refused() {
     let check = |text: &str, change: &dyn Fn(&mut Plan)| {

@@ -112,8 +112,8 @@ pub(crate) fn explain(args: &Explain, stdin: &mut dyn Read) -> Result<Answer, Fa
             (built.graph(&outputs)?, style(&program))
         }
     };
-    let explanation = crate::explain::explain(&graph, style)?;
-    Ok(Answer::new(explanation.text(), explanation.json()))
+    let account = crate::explain::explain(&graph, style)?;
+    Ok(Answer::new(account.text(), account.json()))
 }
 
 pub(crate) fn check(args: &Check, stdin: &mut dyn Read) -> Result<Answer, Failure> {
