@@ -26,6 +26,8 @@ pub struct Graph {
     dtype: Cell<Option<DType>>,
     /// Whether parameters are declared frozen from now on.
     frozen: Cell<bool>,
+    /// Where formulas count as written, instead of where the builder was called.
+    pub(crate) place: Cell<Option<At>>,
     /// Random streams drawn so far.
     pub(crate) streams: Cell<u64>,
     /// Loops whose bodies are being written, the innermost last: the number of the step, where it was asked for.
@@ -200,6 +202,38 @@ impl Graph {
         self.builder.borrow().graph().states().iter().any(|s| s.name == path)
     }
 
+    /// How many numbers the states below `path` hold: those that training changes, and others.
+    pub(crate) fn numbers_below(&self, path: &str) -> (usize, usize) {
+        let builder = self.builder.borrow();
+        let kinds = self.kinds.borrow();
+        let mut counts = (0, 0);
+        for (state, kind) in builder.graph().states().iter().zip(kinds.iter()) {
+            if state.name.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')) {
+                let count = state.ty.shape.elements();
+                match kind {
+                    StateKind::Param => counts.0 += count,
+                    StateKind::Frozen | StateKind::Slot | StateKind::Stat | StateKind::Counter => {
+                        counts.1 += count;
+                    }
+                }
+            }
+        }
+        counts
+    }
+
+    /// Whether `state`, as `param` or `state` gave it, is written by a run.
+    pub(crate) fn is_written(&self, state: Tensor<'_>) -> bool {
+        let builder = self.builder.borrow();
+        builder.graph().states().iter().any(|s| Some(s.read) == state.id && s.write.is_some())
+    }
+
+    /// Allows input `tensor` only numbers from `low` to `high` in each run; what it was allowed before still counts.
+    pub fn limit(&self, tensor: Tensor<'_>, low: f64, high: f64) {
+        if let Some(id) = tensor.id {
+            self.builder.borrow_mut().limit_input(id, low, high);
+        }
+    }
+
     /// Greatest integer that the declared range of input `id` allows, if it is an input with a range.
     pub(crate) fn greatest(&self, id: NodeId) -> Option<f64> {
         let builder = self.builder.borrow();
@@ -313,6 +347,7 @@ impl Graph {
         let kind = if frozen { StateKind::Frozen } else { kind };
         self.inits.borrow_mut().push(init);
         self.kinds.borrow_mut().push(declared);
+        let at = self.place.get().unwrap_or(at);
         let id = self.builder.borrow_mut().declare_state(path, kind, ty, at);
         Tensor { graph: self, id: Some(id) }
     }
@@ -347,6 +382,7 @@ impl Graph {
 
     /// Appends a node, or records why it cannot be.
     pub(crate) fn push(&self, op: Op, inputs: &[NodeId], at: At) -> Tensor<'_> {
+        let at = self.place.get().unwrap_or(at);
         let result = self.builder.borrow_mut().push(op, inputs, at);
         match result {
             Ok(id) => Tensor { graph: self, id: Some(id) },
@@ -379,6 +415,7 @@ impl Graph {
     }
 
     pub(crate) fn record(&self, mut error: TypeError) {
+        error.at = self.place.get().unwrap_or(error.at);
         let layers = self.layers.borrow();
         if error.layer.is_none() && !layers.is_empty() {
             error.layer = Some(layers.join("."));

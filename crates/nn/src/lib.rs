@@ -14,7 +14,7 @@ mod formula;
 mod graph;
 mod init;
 mod keepdims;
-mod layers;
+pub mod layers;
 pub mod losses;
 mod matmul;
 mod normalize;
@@ -35,8 +35,14 @@ pub use control::Scanned;
 pub use graph::{Built, Graph};
 pub use init::Init;
 pub use keepdims::KeepDims;
-pub use layers::{dense, dense_with};
-pub use normalize::BatchNorm;
+pub use layers::{
+    Activation, AnyLayer, AvgPool1d, AvgPool2d, BatchNorm, Common, Context, Conv1d, Conv2d, Dense,
+    Dropout, Embedding, Flatten, GlobalAvgPool, GlobalMaxPool, Gru, IntoLayers, Lambda, Layer,
+    LayerNorm, LayerRow, Lstm, MaxPool1d, MaxPool2d, Mode, Module, MultiHeadAttention,
+    Normalization, PositionEmbedding, Regularizer, Rescaling, Reshape, Residual, RmsNorm,
+    SimpleRnn, Stack, TransformerBlock, dense, dense_with,
+};
+pub use normalize::Normalized;
 pub use operators::Operand;
 pub use optim::{Adagrad, Adam, EpsilonMode, Gradients, Lion, RmsProp, Sgd};
 pub use random::Random;
