@@ -15,8 +15,10 @@ mod graph;
 mod init;
 mod keepdims;
 pub mod layers;
+pub mod loss;
 pub mod losses;
 mod matmul;
+pub mod metrics;
 mod normalize;
 mod operands;
 mod operators;
@@ -44,7 +46,9 @@ pub use layers::{
 };
 pub use normalize::Normalized;
 pub use operators::Operand;
-pub use optim::{Adagrad, Adam, EpsilonMode, Gradients, Lion, RmsProp, Sgd};
+pub use optim::{
+    Adagrad, Adam, Decay, EpsilonMode, Gradients, Lion, Optimizer, RmsProp, Schedule, Sgd,
+};
 pub use random::Random;
 pub use recurrent::Recurrent;
 pub use tensor::Tensor;
