@@ -66,11 +66,14 @@
 //! * [`Options`], [`Report`]: what a compile may do and did; [`explain`]: by which steps.
 #![forbid(unsafe_code)]
 
+mod callbacks;
 mod cost;
 mod data;
 mod error;
 mod explain;
 mod explained;
+mod fit;
+mod history;
 mod model;
 mod pipeline;
 mod program;
@@ -78,15 +81,22 @@ mod report;
 mod rows;
 mod stage;
 mod store;
+mod values;
 
+pub use callbacks::{
+    Callback, EarlyStopping, LearningRateSchedule, ReduceLrOnPlateau, TerminateOnNan,
+};
 pub use data::Dataset;
 pub use error::Error;
 pub use explained::{Explained, Round, explain};
-pub use model::{Epoch, Fit, History, Model, Next};
+pub use fit::Fit;
+pub use history::{Epoch, History, Next, Progress};
+pub use model::{Batch, Evaluation, Model, Sequential, Summary, Weights};
 pub use pipeline::{Options, compile, lower};
 pub use program::{Program, Session};
 pub use report::{Report, StageReport};
 pub use store::Store;
+pub use values::{IntoValues, Values};
 
 pub use ndarray;
 
@@ -107,12 +117,27 @@ struct Readme;
 pub mod prelude {
     pub use crate::ir::{DType, StateKind, TensorType};
     pub use crate::jit::{ArrayMut, ArrayRef};
+    pub use crate::nn::loss::{
+        BinaryCrossentropy, CategoricalCrossentropy, HalfMeanSquaredError, Hinge, Huber,
+        KlDivergence, LogCosh, Loss, LossFn, MeanAbsoluteError, MeanSquaredError, Poisson,
+        SparseCategoricalCrossentropy, SquaredHinge, Task,
+    };
+    pub use crate::nn::metrics::{
+        Accuracy, Auc, ConfusionMatrix, F1, Mae, Metric, Mse, Precision, R2, Recall, Rmse,
+        TopKAccuracy,
+    };
     pub use crate::nn::{
-        Adagrad, Adam, EpsilonMode, Graph, Init, Lion, Mask, Padding, RmsProp, Sgd, Sliding,
-        Tensor, dense, dense_with, losses,
+        Activation, Adagrad, Adam, AnyLayer, AvgPool1d, AvgPool2d, BatchNorm, Common, Context,
+        Conv1d, Conv2d, Dense, Dropout, Embedding, EpsilonMode, Flatten, GlobalAvgPool,
+        GlobalMaxPool, Graph, Gru, Init, Lambda, Layer, LayerNorm, Lion, Lstm, Mask, MaxPool1d,
+        MaxPool2d, Mode, Module, MultiHeadAttention, Normalization, Optimizer, Padding,
+        PositionEmbedding, Regularizer, Rescaling, Reshape, Residual, RmsNorm, RmsProp, Schedule,
+        Sgd, SimpleRnn, Sliding, Stack, Tensor, TransformerBlock, dense, dense_with, losses,
     };
     pub use crate::rewrite::{RuleSet, Semantics};
     pub use crate::{
-        Dataset, Epoch, Error, Fit, History, Model, Next, Options, Program, Report, Session, Store,
+        Batch, Callback, Dataset, EarlyStopping, Epoch, Error, Evaluation, Fit, History,
+        LearningRateSchedule, Model, Next, Options, Program, Progress, ReduceLrOnPlateau, Report,
+        Sequential, Session, Store, TerminateOnNan, Values, Weights,
     };
 }
