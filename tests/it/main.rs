@@ -16,6 +16,7 @@ mod optimizers;
 mod pipeline;
 mod rules;
 mod run;
+mod spellings;
 mod threads;
 mod tidy;
 mod train;

@@ -23,7 +23,7 @@ use crate::store::Store;
 use eggrad_ir::{At, DType, Shape, TensorType, TypeError};
 use eggrad_nn::loss::{IntoLosses, Loss};
 use eggrad_nn::metrics::{IntoMetrics, Metric};
-use eggrad_nn::{IntoLayers, Mode, Module, Optimizer, Stack};
+use eggrad_nn::{Graph, IntoLayers, Mode, Module, Optimizer, Stack};
 use pool::Pool;
 use std::sync::Arc;
 
@@ -179,6 +179,17 @@ impl Model {
         let report = lent.session.program().report().clone();
         self.train.give(lent);
         Ok(report)
+    }
+
+    /// The graph of this mode for batches of `rows`, as it is written: to print, to draw, or to run in one's own way.
+    ///
+    /// # Errors
+    /// When inputs or the loss are not known.
+    pub fn graph(&self, mode: Mode, rows: usize) -> Result<Graph, Error> {
+        if mode != Mode::Predict {
+            self.known_goal("graph")?;
+        }
+        Ok(self.written(mode, rows, false)?.graph)
     }
 
     /// The layers or module.
