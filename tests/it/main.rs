@@ -5,8 +5,10 @@ mod constants;
 mod deep;
 mod errors;
 mod explained;
+mod fit;
 mod frozen;
 mod language;
+mod layers;
 mod loss;
 mod mistakes;
 #[path = "../models/mod.rs"]

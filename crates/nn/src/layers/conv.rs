@@ -27,13 +27,23 @@ impl From<(usize, usize)> for Pair {
     }
 }
 
+/// Both sizes.
+pub(super) fn pair(sizes: impl Into<Pair>) -> [usize; 2] {
+    sizes.into().0
+}
+
+/// The size of a window along one axis.
+pub(super) fn one(size: usize) -> [usize; 1] {
+    [size]
+}
+
 /// Methods of layers with windows, with a field `sliding`.
 macro_rules! sliding_methods {
     ($Layer:ident $N:literal $Size:ty, $into:expr) => {
         impl super::$Layer {
             /// Windows so many positions apart.
-            pub fn stride(mut self, stride: impl Into<$Size>) -> Self {
-                self.sliding = self.sliding.stride($into(stride.into()));
+            pub fn stride(mut self, stride: $Size) -> Self {
+                self.sliding = self.sliding.stride($into(stride));
                 self
             }
 
@@ -98,7 +108,7 @@ impl Conv1d {
     }
 }
 
-sliding_methods! { Conv1d 1 usize, |stride| [stride] }
+sliding_methods! { Conv1d 1 usize, one }
 
 impl Layer for Conv1d {
     fn kind(&self) -> &'static str {
@@ -169,7 +179,7 @@ impl Conv2d {
     }
 }
 
-sliding_methods! { Conv2d 2 Pair, |stride: Pair| stride.0 }
+sliding_methods! { Conv2d 2 impl Into<Pair>, pair }
 
 impl Layer for Conv2d {
     fn kind(&self) -> &'static str {

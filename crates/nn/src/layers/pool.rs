@@ -1,6 +1,6 @@
 //! Pooling layers: windows, or everything, to one number per channel.
 
-use super::conv::{Pair, sliding_methods};
+use super::conv::{Pair, one, pair, sliding_methods};
 use super::{Common, Context, Layer};
 use crate::tensor::Tensor;
 use crate::windows::Sliding;
@@ -18,8 +18,8 @@ macro_rules! pools {
         impl $Pool {
             /// Over windows of this size that do not overlap.
             #[track_caller]
-            pub fn new(size: impl Into<$Size>) -> $Pool {
-                let size = $into(size.into());
+            pub fn new(size: $Size) -> $Pool {
+                let size = $into(size);
                 $Pool { size, sliding: Sliding::default().stride(size), common: Common::new() }
             }
         }
@@ -47,22 +47,22 @@ pools! {
     ///
     /// # Shapes
     /// `[rows, positions, channels]` → `[rows, windows, channels]`
-    MaxPool1d "max_pool1d" max_pool1d 1 usize, |size| [size];
+    MaxPool1d "max_pool1d" max_pool1d 1 usize, one;
     /// Largest of each window.
     ///
     /// # Shapes
     /// `[rows, height, width, channels]` → `[rows, windows, windows, channels]`
-    MaxPool2d "max_pool2d" max_pool2d 2 Pair, |size: Pair| size.0;
+    MaxPool2d "max_pool2d" max_pool2d 2 impl Into<Pair>, pair;
     /// Mean of each window; what is padded does not count.
     ///
     /// # Shapes
     /// `[rows, positions, channels]` → `[rows, windows, channels]`
-    AvgPool1d "avg_pool1d" avg_pool1d 1 usize, |size| [size];
+    AvgPool1d "avg_pool1d" avg_pool1d 1 usize, one;
     /// Mean of each window; what is padded does not count.
     ///
     /// # Shapes
     /// `[rows, height, width, channels]` → `[rows, windows, windows, channels]`
-    AvgPool2d "avg_pool2d" avg_pool2d 2 Pair, |size: Pair| size.0;
+    AvgPool2d "avg_pool2d" avg_pool2d 2 impl Into<Pair>, pair;
 }
 
 macro_rules! globals {

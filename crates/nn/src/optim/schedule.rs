@@ -128,7 +128,8 @@ impl Schedule {
             }
             Decay::Exponential { every, factor } => graph.constant(factor).pow(t / every as f64),
             Decay::Cosine { steps, end } => {
-                ((done(steps) * PI).cos() + 1.0) * (0.5 * (1.0 - end)) + end
+                // (1 + cos(x)) / 2 without cancellation.
+                (done(steps) * (PI / 2.0)).cos().square() * (1.0 - end) + end
             }
             Decay::Linear { steps, end } => done(steps) * (end - 1.0) + 1.0,
         };
