@@ -127,13 +127,13 @@ pub struct EarlyStopping {
 }
 
 impl EarlyStopping {
-    /// Watches the value called `name`, such as `val_loss`, with no patience.
+    /// Watches the value called `name`, such as `val_loss`.
     pub fn new(name: &str) -> EarlyStopping {
         let (name, watch) = (name.to_string(), Watch::new(name));
         EarlyStopping { name, patience: 0, restore: false, watch, waited: 0, weights: None }
     }
 
-    /// Waits for so many epochs without improvement.
+    /// Stops after so many epochs without improvement; after the first by default.
     pub fn patience(self, epochs: usize) -> EarlyStopping {
         EarlyStopping { patience: epochs, ..self }
     }
@@ -170,7 +170,7 @@ impl Callback for EarlyStopping {
             return Ok(Next::Continue);
         }
         self.waited += 1;
-        Ok(if self.waited > self.patience { Next::Stop } else { Next::Continue })
+        Ok(if self.waited >= self.patience.max(1) { Next::Stop } else { Next::Continue })
     }
 
     fn end(&mut self, model: &mut Model, _: &History) -> Result<(), Error> {

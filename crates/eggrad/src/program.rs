@@ -109,6 +109,11 @@ impl Session {
         })
     }
 
+    /// Whether it runs over this store.
+    pub(crate) fn is_over(&self, store: &Store) -> bool {
+        store.id() == self.store
+    }
+
     /// The program this session runs.
     pub fn program(&self) -> &Program {
         &self.program

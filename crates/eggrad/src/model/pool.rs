@@ -104,6 +104,8 @@ impl Model {
             entries.push(Entry { key, program, outputs, idle: vec![] });
         }
         let entry = entries.last_mut().expect("internal error: an entry was just put last");
+        // Sessions of a store that has been replaced are of no use.
+        entry.idle.retain(|session| session.is_over(&self.store));
         Ok((Arc::clone(&entry.program), Arc::clone(&entry.outputs), entry.idle.pop()))
     }
 

@@ -202,7 +202,8 @@ impl Model {
         let mut history =
             History { first_loss: f64::NAN, last_loss: f64::NAN, ..History::default() };
         // Every state exists before a callback may ask for one.
-        self.build()?;
+        let built = self.written(Mode::Train, full, weighted)?.graph.build()?;
+        self.store.attach_all(&built)?;
         self.progress = fit.from;
         let pressed = Pressed::listen(fit.interrupt.is_some());
         let bar = progress_bar(fit.progress, fit.epochs, steps);
