@@ -12,7 +12,7 @@ const LEARNING_RATE: f64 = 1e-2;
 const DIGITS: &[u8] = include_bytes!("../../data/digits8x8.csv.gz");
 
 /// The cross-entropy as it is written in books: of probabilities, with a logarithm that may be of 0.
-fn naive_cross_entropy() -> LossFn {
+pub(crate) fn naive_cross_entropy() -> LossFn {
     LossFn::new("cross_entropy", Task::Classes { ignored: None }, |probabilities, labels| {
         -(labels.one_hot(CLASSES) * probabilities.log()).sum(1)
     })

@@ -1,6 +1,6 @@
 //! Frozen parameters: what is made of them alone is computed once, and again when they change.
 
-use eggrad::ndarray::{Array2, arr1};
+use eggrad::ndarray::Array2;
 use eggrad::prelude::*;
 use std::sync::Arc;
 

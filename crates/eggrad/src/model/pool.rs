@@ -29,6 +29,13 @@ struct Entry {
     idle: Vec<Session>,
 }
 
+/// What there is to run.
+struct Found {
+    program: Arc<Program>,
+    outputs: Arc<[Slot]>,
+    idle: Option<Session>,
+}
+
 /// A session, lent to one thread.
 pub(super) struct Lent {
     key: Key,
@@ -79,11 +86,7 @@ impl Model {
     }
 
     /// A program of this mode for `rows` rows, compiled if need be, and an idle session if there is one.
-    fn compiled(
-        &self,
-        mode: Mode,
-        key: Key,
-    ) -> Result<(Arc<Program>, Arc<[Slot]>, Option<Session>), Error> {
+    fn compiled(&self, mode: Mode, key: Key) -> Result<Found, Error> {
         let pool = self.pool(mode);
         let mut entries = pool.lock();
         if let Some(i) = entries.iter().position(|entry| entry.key == key) {
@@ -106,13 +109,14 @@ impl Model {
         let entry = entries.last_mut().expect("internal error: an entry was just put last");
         // Sessions of a store that has been replaced are of no use.
         entry.idle.retain(|session| session.is_over(&self.store));
-        Ok((Arc::clone(&entry.program), Arc::clone(&entry.outputs), entry.idle.pop()))
+        let (program, outputs) = (Arc::clone(&entry.program), Arc::clone(&entry.outputs));
+        Ok(Found { program, outputs, idle: entry.idle.pop() })
     }
 
     /// A session of this mode for `rows` rows; makes states that the store does not have.
     pub(super) fn lend(&mut self, mode: Mode, rows: usize, weighted: bool) -> Result<Lent, Error> {
         let key = (rows, weighted);
-        let (program, outputs, idle) = self.compiled(mode, key)?;
+        let Found { program, outputs, idle } = self.compiled(mode, key)?;
         let session = match idle {
             Some(session) => session,
             None => Session::new(&program, &mut self.store)?,
@@ -123,7 +127,7 @@ impl Model {
     /// A session of this mode for `rows` rows over a store that has all states; `None` if it has none at all.
     pub(super) fn lend_shared(&self, mode: Mode, rows: usize) -> Result<Option<Lent>, Error> {
         let key = (rows, false);
-        let (program, outputs, idle) = self.compiled(mode, key)?;
+        let Found { program, outputs, idle } = self.compiled(mode, key)?;
         let session = match idle {
             Some(session) => session,
             None if self.store.states().next().is_none()
@@ -138,7 +142,7 @@ impl Model {
 
     /// As [`Model::lend_shared`] before there are states: over a store of its own, with what they would begin as.
     pub(super) fn lend_fresh(&self, mode: Mode, rows: usize) -> Result<(Session, Store), Error> {
-        let (program, _, _) = self.compiled(mode, (rows, false))?;
+        let Found { program, .. } = self.compiled(mode, (rows, false))?;
         let mut store = Store::new(self.store.seed());
         Ok((Session::new(&program, &mut store)?, store))
     }

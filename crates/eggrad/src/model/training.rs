@@ -125,7 +125,7 @@ impl Model {
             let (_, rows) = model.check_inputs("fit_batches", &batch.x, true, at)?;
             let y = model.check_targets("fit_batches", batch.y, rows, at)?;
             let weights = batch.weights.unwrap_or_default();
-            if weighted != !weights.is_empty() || (weighted && weights.len() != rows) {
+            if weighted == weights.is_empty() || (weighted && weights.len() != rows) {
                 let message = format!("has {} weights for {rows} rows", weights.len());
                 let help = "give a weight for each row in all batches, or in none";
                 return Err(TypeError::new("fit_batches", at, message, help).into());
