@@ -62,7 +62,7 @@
 //! * [`nn::Graph`] and [`nn::Tensor`]: what can be written; [`nn::dense`], [`nn::losses`], and the optimizers
 //!   [`nn::Sgd`], [`nn::Adam`], [`nn::RmsProp`], [`nn::Adagrad`], [`nn::Lion`].
 //! * [`Program`], [`Session`], [`Store`]: compile a graph and run it.
-//! * [`Model`]: train and predict on any number of rows.
+//! * [`Sequential`], [`Model`], [`nn::layers`], [`nn::loss`], [`nn::metrics`], [`Fit`]: layers to train, evaluate and ask.
 //! * [`Options`], [`Report`]: what a compile may do and did; [`explain`]: by which steps.
 #![forbid(unsafe_code)]
 
@@ -112,6 +112,10 @@ pub use eggrad_schedule as schedule;
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/training.md")]
+struct Training;
 
 /// What most programs need: `use eggrad::prelude::*`.
 pub mod prelude {
