@@ -59,6 +59,26 @@ fn shared_layers_with_several_inputs_and_outputs() {
     assert!(text.starts_with("`predict` is given 1 inputs, not 2"), "{text}");
 }
 
+/// One layer inside of two others has the parameters of where it was applied first.
+#[test]
+fn one_layer_in_two_places() {
+    let shared: AnyLayer = Arc::new(Dense::new(3).named("shared"));
+    let stack = |name: &str| Stack::new(vec![Arc::clone(&shared)]).named(name);
+    let model = Sequential::new((stack("first"), Dense::new(3), stack("second"))).input([3]);
+    let summary = model.summary().expect("a summary");
+    assert_eq!(summary.trainable, 24);
+    let paths: Vec<(&str, bool)> =
+        summary.layers.iter().map(|l| (l.path.as_str(), l.shared)).collect();
+    let expected = [
+        ("first", false),
+        ("first.shared", false),
+        ("dense_1", false),
+        ("second", false),
+        ("first.shared", true),
+    ];
+    assert_eq!(paths, expected);
+}
+
 /// A layer of one's own: a dense layer whose weight is the product of two narrow ones.
 #[derive(Debug)]
 struct LowRank {

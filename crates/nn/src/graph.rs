@@ -152,6 +152,16 @@ impl Graph {
         result
     }
 
+    /// Runs `body` inside the layer of this whole path, whatever layer is being written.
+    pub(crate) fn layer_at<T>(&self, path: &[String], body: impl FnOnce() -> T) -> T {
+        let before = self.layers.replace(path.to_vec());
+        self.enter_layer();
+        let result = body();
+        self.layers.replace(before);
+        self.enter_layer();
+        result
+    }
+
     /// Tells the builder which layer is being written.
     fn enter_layer(&self) {
         let layers = self.layers.borrow();

@@ -1,6 +1,6 @@
 //! What data must be before anything is run on it.
 
-use super::Model;
+use super::{Model, TargetRow};
 use crate::error::Error;
 use crate::values::{Numbers, Values};
 use eggrad_ir::{At, DType, Operand, TensorType, TypeError};
@@ -99,12 +99,21 @@ impl Model {
         Ok((known, rows))
     }
 
-    /// Types of a row of each target.
-    pub(super) fn target_types(&self) -> Result<Vec<TensorType>, Error> {
+    /// What a row of each target is.
+    pub(super) fn target_rows(&self) -> Result<&[TargetRow], Error> {
+        if let Some(rows) = self.targets.get() {
+            return Ok(rows);
+        }
         let inputs = self.known_inputs("fit")?.len();
-        let built = self.written(Mode::Evaluate, 2, false)?.graph.build()?;
-        let targets = built.graph.inputs().iter().skip(inputs);
-        Ok(targets.map(|t| TensorType::new(t.ty.dtype, &t.ty.shape.dims()[1..])).collect())
+        let targets = self.written(Mode::Evaluate, 2, false)?.graph.build()?.graph;
+        let outputs = self.written(Mode::Predict, 2, false)?.graph.build()?.graph;
+        let rows = targets.inputs().iter().skip(inputs).zip(outputs.outputs());
+        let rows = rows.map(|(target, output)| TargetRow {
+            ty: TensorType::new(target.ty.dtype, &target.ty.shape.dims()[1..]),
+            classes: outputs.ty(output.node).shape.dims().last().copied().unwrap_or(1),
+        });
+        let rows = rows.collect();
+        Ok(self.targets.get_or_init(|| rows))
     }
 
     /// Targets as the losses take them.
@@ -120,14 +129,15 @@ impl Model {
         at: At,
     ) -> Result<Vec<Values<'a>>, Error> {
         let goal = self.known_goal(what)?;
-        let types = self.target_types()?;
+        let types = self.target_rows()?;
         if y.len() != goal.losses.len() || types.len() != y.len() {
             let message = format!("is given {} targets for {} losses", y.len(), goal.losses.len());
             let help = "pass a tuple with one array for each loss";
             return Err(wrong(what, at, message, help, &[]).into());
         }
         let mut checked = vec![];
-        for ((values, loss), ty) in y.into_iter().zip(&goal.losses).zip(&types) {
+        for ((values, loss), row) in y.into_iter().zip(&goal.losses).zip(types) {
+            let ty = &row.ty;
             let task = loss.task();
             let given = values.ty();
             let fail = |message: String, help: &str| {
@@ -162,13 +172,10 @@ impl Model {
                 return fail(message, help);
             }
             checked.push(match task {
-                Task::Classes { ignored } => {
-                    let classes = self.classes(checked.len())?;
-                    match labels(&values, classes, ignored) {
-                        Ok(labels) => labels,
-                        Err((message, help)) => return fail(message, help),
-                    }
-                }
+                Task::Classes { ignored } => match labels(&values, row.classes, ignored) {
+                    Ok(labels) => labels,
+                    Err((message, help)) => return fail(message, help),
+                },
                 Task::Shares | Task::Binary => {
                     if let Some((row, value)) = outside(&values) {
                         let message = format!("has the target {value} at row {row}");
@@ -187,14 +194,6 @@ impl Model {
             });
         }
         Ok(checked)
-    }
-
-    /// How many classes output number `i` tells apart.
-    fn classes(&self, i: usize) -> Result<usize, Error> {
-        let built = self.written(Mode::Predict, 2, false)?.graph.build()?;
-        let output = built.graph.outputs().get(i);
-        let dims = output.map(|o| built.graph.ty(o.node).shape.dims().to_vec());
-        Ok(dims.and_then(|d| d.last().copied()).unwrap_or(1))
     }
 }
 

@@ -25,7 +25,7 @@ use eggrad_nn::loss::{IntoLosses, Loss};
 use eggrad_nn::metrics::{IntoMetrics, Metric};
 use eggrad_nn::{Graph, IntoLayers, Mode, Module, Optimizer, Stack};
 use pool::Pool;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Layers that follow each other, as a [`Model`]: `Sequential::new((Dense::new(25).relu(), Dense::new(10).softmax()))`.
 pub type Sequential = Model;
@@ -59,6 +59,15 @@ pub struct Model {
     evaluate: Pool,
     predict: Pool,
     progress: Progress,
+    /// What targets are, once it is known.
+    targets: OnceLock<Vec<TargetRow>>,
+}
+
+/// A row of one target: its type, and how many classes its output tells apart.
+#[derive(Clone, Debug)]
+struct TargetRow {
+    ty: TensorType,
+    classes: usize,
 }
 
 /// What a model is trained for.
@@ -88,6 +97,7 @@ impl Model {
             evaluate: Pool::new(Mode::Evaluate),
             predict: Pool::new(Mode::Predict),
             progress: Progress::default(),
+            targets: OnceLock::new(),
         }
     }
 
@@ -155,6 +165,7 @@ impl Model {
         for pool in [&mut self.train, &mut self.evaluate, &mut self.predict] {
             pool.clear();
         }
+        self.targets = OnceLock::new();
     }
 
     /// Declares all parameters, so that they can be read and set before training. Nothing happens if they are.
@@ -237,6 +248,16 @@ impl Model {
         let goal = self.known_goal("set_learning_rate")?;
         let path = format!("{}.learning_rate", goal.optimizer.name());
         self.store.set_scalar(&path, rate)
+    }
+
+    /// The rate of the next step: with the factor of the schedule.
+    fn scheduled_rate(&self) -> Option<f64> {
+        let goal = self.goal.as_ref()?;
+        let taken = match self.store.get(&format!("{}.step", goal.optimizer.name())) {
+            Some(eggrad_jit::ArrayRef::I32([step])) => u64::try_from(*step).unwrap_or(0),
+            _ => 0,
+        };
+        Some(self.learning_rate()? * goal.optimizer.schedule().factor(taken))
     }
 
     fn known_goal(&self, what: &str) -> Result<&Goal, Error> {

@@ -149,6 +149,7 @@ impl Model {
             evaluate: super::Pool::new(Mode::Evaluate),
             predict: super::Pool::new(Mode::Predict),
             progress: self.progress,
+            targets: std::sync::OnceLock::new(),
         }
     }
 
@@ -204,7 +205,7 @@ impl Model {
     pub(super) fn buffers(&self, weighted: bool) -> Result<Buffers, Error> {
         let inputs = self.known_inputs("fit")?;
         let mut types = inputs.to_vec();
-        types.extend(self.target_types()?);
+        types.extend(self.target_rows()?.iter().map(|row| row.ty.clone()));
         if weighted {
             types.push(eggrad_ir::TensorType::scalar(eggrad_ir::DType::F32));
         }

@@ -159,8 +159,15 @@ impl Model {
         }
         if let Some(of_class) = &fit.class_weights {
             let task = self.known_goal("fit")?.losses[0].task();
+            let skipped = |label: i32| task == Task::Classes { ignored: Some(label) };
             let all = weights.get_or_insert_with(|| vec![1.0; rows]);
             for (row, weight) in all.iter_mut().enumerate() {
+                if let Numbers::I32(v) = y[0].numbers()
+                    && y[0].width() == 1
+                    && skipped(v[row])
+                {
+                    continue;
+                }
                 let label = match (y[0].numbers(), task) {
                     (_, Task::Shares | Task::Numbers) => None,
                     _ if y[0].width() != 1 => None,
@@ -260,6 +267,7 @@ impl Model {
         at: At,
     ) -> Result<End, Error> {
         let good = self.store.snapshot();
+        let rate = self.scheduled_rate();
         let mut totals = Totals::default();
         loop {
             let rows = load(self, buffers, self.progress)?;
@@ -307,7 +315,7 @@ impl Model {
         self.progress = Progress { epoch: self.progress.epoch + 1, step: 0 };
         let goal = self.known_goal("fit")?;
         let mut values = totals.values(goal);
-        values.extend(self.learning_rate().map(|rate| ("learning_rate".to_string(), rate)));
+        values.extend(rate.map(|rate| ("learning_rate".to_string(), rate)));
         if let Some((x, y)) = &fit.validation {
             let reached = self.evaluate_values("validation", x, y.clone(), at)?;
             values.extend(reached.values.into_iter().map(|(k, v)| (format!("val_{k}"), v)));

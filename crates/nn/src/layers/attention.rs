@@ -54,7 +54,7 @@ impl MultiHeadAttention {
         keys: Tensor<'g>,
         mask: Mask<'g>,
     ) -> Tensor<'g> {
-        cx.within(self.kind(), Some(&self.common), || self.write(cx, x, keys, mask))
+        cx.layer(self.kind(), Some(&self.common), || self.write(cx, x, keys, mask))
     }
 
     fn write<'g>(

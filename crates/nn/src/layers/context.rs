@@ -6,7 +6,7 @@ use crate::init::Init;
 use crate::tensor::Tensor;
 use eggrad_ir::{At, Shape, StateKind, TensorType, TypeError};
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a graph is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,11 +50,11 @@ pub struct Context<'g> {
     mode: Mode,
     /// Names of the layers being written, the innermost last.
     path: RefCell<Vec<String>>,
-    /// Name of each layer in its path.
-    names: RefCell<BTreeMap<(String, u64), String>>,
-    /// Whose a name is in a path, and how many layers of a kind have none of their own.
-    taken: RefCell<BTreeMap<(String, String), Option<u64>>>,
-    counts: RefCell<BTreeMap<(String, &'static str), usize>>,
+    /// Path of each layer, which it has where it was applied first.
+    places: RefCell<BTreeMap<u64, Vec<String>>>,
+    /// Paths that layers have, and how many layers of a kind in a path have no name of their own.
+    taken: RefCell<BTreeSet<Vec<String>>>,
+    counts: RefCell<BTreeMap<(Vec<String>, &'static str), usize>>,
     states: RefCell<BTreeMap<String, Tensor<'g>>>,
     penalties: RefCell<Vec<Tensor<'g>>>,
     rows: RefCell<Vec<LayerRow>>,
@@ -68,7 +68,7 @@ impl<'g> Context<'g> {
             graph,
             mode,
             path: RefCell::default(),
-            names: RefCell::default(),
+            places: RefCell::default(),
             taken: RefCell::default(),
             counts: RefCell::default(),
             states: RefCell::default(),
@@ -139,25 +139,28 @@ impl<'g> Context<'g> {
         result
     }
 
-    /// Writes `body` as a layer of this kind.
+    /// Writes `body` as a layer of this kind. A layer that was applied before has the path and the parameters of then.
+    ///
+    /// [`super::Layer::apply`] does this; layers of several tensors do it themselves.
     #[track_caller]
-    pub(super) fn within(
+    pub fn layer(
         &self,
         kind: &'static str,
         common: Option<&Common>,
         body: impl FnOnce() -> Tensor<'g>,
     ) -> Tensor<'g> {
         let at = common.map_or_else(At::here, |c| c.at);
-        let Some((name, shared)) = self.name(kind, common, at) else { return self.graph.poison() };
+        let Some((place, shared)) = self.place(kind, common, at) else {
+            return self.graph.poison();
+        };
         let frozen = self.frozen.get();
         self.frozen.set(frozen || common.is_some_and(|c| !c.trainable));
-        let depth = self.path.borrow().len();
-        self.path.borrow_mut().push(name.clone());
+        let outside = self.path.replace(place.clone());
         let path = self.path();
         let row = LayerRow {
             path: path.clone(),
             kind: kind.to_string(),
-            depth,
+            depth: outside.len(),
             output: None,
             trainable: 0,
             fixed: 0,
@@ -168,9 +171,9 @@ impl<'g> Context<'g> {
         self.rows.borrow_mut().push(row);
         // Formulas of layers that know their line are written there.
         let before = self.graph.place.replace(common.map(|c| c.at));
-        let result = self.graph.layer(&name, body);
+        let result = self.graph.layer_at(&place, body);
         self.graph.place.set(before);
-        self.path.borrow_mut().pop();
+        self.path.replace(outside);
         self.frozen.set(frozen);
         let (trainable, fixed) = self.graph.numbers_below(&path);
         let row = &mut self.rows.borrow_mut()[index];
@@ -178,44 +181,48 @@ impl<'g> Context<'g> {
         result
     }
 
-    /// Name of a layer in the path being written, and whether it has been applied there before.
-    fn name(&self, kind: &'static str, common: Option<&Common>, at: At) -> Option<(String, bool)> {
-        let path = self.path();
-        let id = common.map(|c| c.id);
-        if let Some(name) = id.and_then(|id| self.names.borrow().get(&(path.clone(), id)).cloned())
-        {
-            return Some((name, true));
+    /// Path of a layer, and whether it has been applied before.
+    fn place(
+        &self,
+        kind: &'static str,
+        common: Option<&Common>,
+        at: At,
+    ) -> Option<(Vec<String>, bool)> {
+        let known = common.and_then(|c| self.places.borrow().get(&c.id).cloned());
+        if let Some(place) = known {
+            return Some((place, true));
         }
-        let mut taken = self.taken.borrow_mut();
-        let name = match common.and_then(|c| c.name.clone()) {
+        let outside = self.path.borrow().clone();
+        let inside = |name: String| [outside.as_slice(), &[name]].concat();
+        let place = match common.and_then(|c| c.name.clone()) {
             Some(name) if name.is_empty() || name.contains('.') => {
                 let help = "choose a name of at least one letter and without dots";
                 self.fail(kind, at, format!("cannot be called {name:?}"), help);
                 return None;
             }
             Some(name) => {
-                if taken.contains_key(&(path.clone(), name.clone())) {
+                if self.taken.borrow().contains(&inside(name.clone())) {
                     let help = "rename one; to share parameters, apply one layer twice";
                     self.fail(kind, at, format!("is called `{name}` like another layer"), help);
                     return None;
                 }
-                name
+                inside(name)
             }
             None => loop {
                 let mut counts = self.counts.borrow_mut();
-                let count = counts.entry((path.clone(), kind)).or_insert(0);
+                let count = counts.entry((outside.clone(), kind)).or_insert(0);
                 *count += 1;
-                let name = format!("{kind}_{count}");
-                if !taken.contains_key(&(path.clone(), name.clone())) {
-                    break name;
+                let place = inside(format!("{kind}_{count}"));
+                if !self.taken.borrow().contains(&place) {
+                    break place;
                 }
             },
         };
-        taken.insert((path.clone(), name.clone()), id);
-        if let Some(id) = id {
-            self.names.borrow_mut().insert((path, id), name.clone());
+        self.taken.borrow_mut().insert(place.clone());
+        if let Some(common) = common {
+            self.places.borrow_mut().insert(common.id, place.clone());
         }
-        Some((name, false))
+        Some((place, false))
     }
 
     #[track_caller]

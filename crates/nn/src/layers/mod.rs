@@ -81,7 +81,7 @@ pub trait Layer: fmt::Debug + Send + Sync {
     /// Applies the layer under its name. Applied twice, it uses the same parameters.
     #[track_caller]
     fn apply<'g>(&self, cx: &Context<'g>, x: Tensor<'g>) -> Tensor<'g> {
-        cx.within(self.kind(), self.common(), || self.build(cx, x))
+        cx.layer(self.kind(), self.common(), || self.build(cx, x))
     }
 }
 

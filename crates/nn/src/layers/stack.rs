@@ -4,7 +4,7 @@ use super::{Common, Context, Layer};
 use crate::tensor::Tensor;
 use std::sync::Arc;
 
-/// Any layer, to hold several kinds in one list; copies share parameters.
+/// Any layer, to hold several kinds in one list. A clone of this handle is the same layer: both share parameters.
 pub type AnyLayer = Arc<dyn Layer>;
 
 impl<L: Layer + ?Sized> Layer for Arc<L> {
@@ -24,7 +24,7 @@ impl<L: Layer + ?Sized> Layer for Arc<L> {
 /// Layers that follow each other: the first is given the input, each other what the one before made.
 ///
 /// In a stack of its own name, layers are called `stack.dense_1` and so on.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Stack {
     pub(super) layers: Vec<AnyLayer>,
     pub(super) common: Common,
@@ -67,7 +67,7 @@ impl Layer for Stack {
 ///
 /// # Shapes
 /// The layers keep the shape.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Residual {
     inner: Stack,
     pub(super) common: Common,

@@ -31,6 +31,11 @@ pub trait Optimizer: fmt::Debug + Send + Sync {
     /// What its states are called: the learning rate is `name.learning_rate`.
     fn name(&self) -> &str;
 
+    /// How the learning rate changes; the number of steps taken is the state `name.step`.
+    fn schedule(&self) -> Schedule {
+        Schedule::default()
+    }
+
     /// Adds the step.
     fn minimize_loss(&self, loss: Tensor<'_>);
 }
@@ -40,6 +45,10 @@ macro_rules! optimizers {
         impl Optimizer for $Optimizer {
             fn name(&self) -> &str {
                 $name
+            }
+
+            fn schedule(&self) -> Schedule {
+                self.gradients.schedule
             }
 
             #[track_caller]
