@@ -193,8 +193,10 @@ fn mistakes_in_layers_are_named_by_their_path() {
         &["`residual` in layer `residual_1` adds [2, 3] to [2, 5]"],
     );
     let mut model = Sequential::new((Dense::new(1),)).input([2]);
+    let line = line!() + 1;
     let found = text(model.compile(MeanSquaredError, Sgd::new(0.1), Accuracy));
     assert!(found.contains("`accuracy` counts classes"), "{found}");
+    assert!(found.contains(&format!("  at here.rs:{line}\n")), "{found}");
     let found =
         text(model.compile(MeanSquaredError, Sgd::new(0.1).schedule(Schedule::steps(0, 0.5)), ()));
     assert!(found.contains("`sgd` cannot have the schedule"), "{found}");

@@ -104,8 +104,12 @@ impl Watch {
     }
 }
 
-/// The value called `name`, or an error that says which there are.
+/// The value called `name`, or an error that says which there are. NaN of an epoch without a step, which a training
+/// has that is resumed at its end.
 fn watched(callback: &str, name: &str, epoch: &Epoch) -> Result<f64, Error> {
+    if !epoch.values.contains_key("loss") {
+        return Ok(f64::NAN);
+    }
     epoch.values.get(name).copied().ok_or_else(|| {
         let names: Vec<&str> = epoch.values.keys().map(String::as_str).collect();
         let message = format!("watches `{name}`, which no epoch has: {}", names.join(", "));
@@ -162,7 +166,11 @@ impl Callback for EarlyStopping {
     }
 
     fn epoch(&mut self, model: &mut Model, epoch: &Epoch) -> Result<Next, Error> {
-        if self.watch.better(watched("EarlyStopping", &self.name, epoch)?) {
+        let value = watched("EarlyStopping", &self.name, epoch)?;
+        if value.is_nan() {
+            return Ok(Next::Continue);
+        }
+        if self.watch.better(value) {
             self.waited = 0;
             if self.restore {
                 self.weights = Some(model.weights());
@@ -222,7 +230,11 @@ impl Callback for ReduceLrOnPlateau {
     }
 
     fn epoch(&mut self, model: &mut Model, epoch: &Epoch) -> Result<Next, Error> {
-        if self.watch.better(watched("ReduceLrOnPlateau", &self.name, epoch)?) {
+        let value = watched("ReduceLrOnPlateau", &self.name, epoch)?;
+        if value.is_nan() {
+            return Ok(Next::Continue);
+        }
+        if self.watch.better(value) {
             self.waited = 0;
             return Ok(Next::Continue);
         }

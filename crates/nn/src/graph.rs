@@ -162,6 +162,14 @@ impl Graph {
         result
     }
 
+    /// Runs `body`; formulas in it count as written at `at`, or where they are if it is `None`.
+    pub fn written_at<T>(&self, at: Option<At>, body: impl FnOnce() -> T) -> T {
+        let before = self.place.replace(at);
+        let result = body();
+        self.place.set(before);
+        result
+    }
+
     /// Tells the builder which layer is being written.
     fn enter_layer(&self) {
         let layers = self.layers.borrow();

@@ -73,7 +73,10 @@ impl Model {
                 g.freeze();
                 vec![Slot::Prediction; made.len()]
             }
-            Mode::Train | Mode::Evaluate => self.write_loss(&cx, &made, mode, rows, weighted),
+            Mode::Train | Mode::Evaluate => {
+                let line = self.goal.as_ref().map(|goal| goal.at);
+                g.written_at(line, || self.write_loss(&cx, &made, mode, rows, weighted))
+            }
         };
         (slots, cx.rows())
     }

@@ -76,6 +76,8 @@ struct Goal {
     losses: Vec<Arc<dyn Loss>>,
     optimizer: Arc<dyn Optimizer>,
     metrics: Vec<Arc<dyn Metric>>,
+    /// Where `compile` was called.
+    at: At,
 }
 
 impl Model {
@@ -136,6 +138,7 @@ impl Model {
     ///
     /// # Errors
     /// Where inputs have been declared, every mistake in the model, its loss or its optimizer.
+    #[track_caller]
     pub fn compile(
         &mut self,
         loss: impl IntoLosses,
@@ -146,6 +149,7 @@ impl Model {
             losses: loss.into_losses(),
             optimizer: Arc::new(optimizer),
             metrics: metrics.into_metrics(),
+            at: At::here(),
         };
         if goal.losses.is_empty() {
             let help = "pass a loss, such as `MeanSquaredError`";

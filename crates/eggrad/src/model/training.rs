@@ -21,6 +21,18 @@ use std::time::Instant;
 /// Where batches come from. Fills the buffers with step number `step` of an epoch; returns its rows, 0 after the last.
 type Load<'l> = dyn FnMut(&Model, &mut Buffers, Progress) -> Result<usize, Error> + 'l;
 
+/// What a training learns from.
+struct Data<'l, 's> {
+    load: &'l mut Load<'s>,
+    /// Whether rows count differently.
+    weighted: bool,
+    /// Steps of an epoch, where they are known.
+    steps: Option<usize>,
+    /// Rows of a full batch.
+    full: usize,
+    at: At,
+}
+
 /// How a training ended.
 enum End {
     Finished,
@@ -81,8 +93,9 @@ impl Model {
             }
             Ok(rows.len())
         };
-        let steps = Some(rows.div_ceil(batch) as u64);
-        self.train_on(fit, &mut load, weights.is_some(), steps, batch, at)
+        let steps = Some(rows.div_ceil(batch));
+        let weighted = weights.is_some();
+        self.train_on(fit, Data { load: &mut load, weighted, steps, full: batch, at })
     }
 
     /// Trains on batches that `batches` makes anew for each epoch, given its number from 0: as many as there are, of
@@ -136,7 +149,7 @@ impl Model {
             }
             Ok(rows)
         };
-        self.train_on(fit, &mut load, weighted, None, full, at)
+        self.train_on(fit, Data { load: &mut load, weighted, steps: None, full, at })
     }
 
     /// What each row counts, if not all the same.
@@ -196,41 +209,23 @@ impl Model {
         Ok(weights)
     }
 
-    /// Trains on what `load` gives.
-    fn train_on(
-        &mut self,
-        mut fit: Fit<'_>,
-        load: &mut Load<'_>,
-        weighted: bool,
-        steps: Option<u64>,
-        full: usize,
-        at: At,
-    ) -> Result<History, Error> {
+    /// Trains on `data`.
+    fn train_on(&mut self, mut fit: Fit<'_>, mut data: Data<'_, '_>) -> Result<History, Error> {
         let mut history =
             History { first_loss: f64::NAN, last_loss: f64::NAN, ..History::default() };
         // Every state exists before a callback may ask for one.
-        let built = self.written(Mode::Train, full, weighted)?.graph.build()?;
+        let built = self.written(Mode::Train, data.full, data.weighted)?.graph.build()?;
         self.store.attach_all(&built)?;
         self.progress = fit.from;
         let pressed = Pressed::listen(fit.interrupt.is_some());
-        let bar = progress_bar(fit.progress, fit.epochs, steps);
+        let bar = progress_bar(fit.progress, fit.epochs, data.steps);
         for callback in &mut fit.callbacks {
             callback.begin(self)?;
         }
-        let mut buffers = self.buffers(weighted)?;
+        let mut buffers = self.buffers(data.weighted)?;
         let mut end = End::Finished;
         while self.progress.epoch < fit.epochs {
-            end = self.epoch(
-                &mut fit,
-                load,
-                weighted,
-                &mut buffers,
-                &mut history,
-                full,
-                &bar,
-                &pressed,
-                at,
-            )?;
+            end = self.epoch(&mut fit, &mut data, &mut buffers, &mut history, &bar, &pressed)?;
             if !matches!(end, End::Finished) {
                 break;
             }
@@ -253,33 +248,33 @@ impl Model {
     }
 
     /// One epoch, or the rest of one.
-    #[expect(clippy::too_many_arguments, reason = "what a training carries from epoch to epoch")]
     fn epoch(
         &mut self,
         fit: &mut Fit<'_>,
-        load: &mut Load<'_>,
-        weighted: bool,
+        data: &mut Data<'_, '_>,
         buffers: &mut Buffers,
         history: &mut History,
-        full: usize,
         bar: &ProgressBar,
         pressed: &Pressed,
-        at: At,
     ) -> Result<End, Error> {
         let good = self.store.snapshot();
         let rate = self.scheduled_rate();
         let mut totals = Totals::default();
         loop {
-            let rows = load(self, buffers, self.progress)?;
+            let rows = (data.load)(self, buffers, self.progress)?;
             if rows == 0 {
                 break;
             }
-            let mut lent = self.lend(Mode::Train, rows, weighted)?;
+            let mut lent = self.lend(Mode::Train, rows, data.weighted)?;
             totals.room(&lent.session, &lent.outputs);
             let start = Instant::now();
-            let run =
-                lent.session.run_at(&mut self.store, &buffers.arrays(), &mut totals.arrays(), at);
-            if rows == full {
+            let run = lent.session.run_at(
+                &mut self.store,
+                &buffers.arrays(),
+                &mut totals.arrays(),
+                data.at,
+            );
+            if rows == data.full {
                 history.step_us.push(start.elapsed().as_secs_f64() * 1e6);
             }
             self.train.give(lent);
@@ -308,7 +303,8 @@ impl Model {
                     return Ok(End::Stopped("a callback stopped it".to_string()));
                 }
             }
-            if pressed.is_pressed() {
+            // An epoch whose steps are done is finished first.
+            if pressed.is_pressed() && data.steps != Some(done.step) {
                 return Ok(End::Interrupted);
             }
         }
@@ -317,7 +313,7 @@ impl Model {
         let mut values = totals.values(goal);
         values.extend(rate.map(|rate| ("learning_rate".to_string(), rate)));
         if let Some((x, y)) = &fit.validation {
-            let reached = self.evaluate_values("validation", x, y.clone(), at)?;
+            let reached = self.evaluate_values("validation", x, y.clone(), data.at)?;
             values.extend(reached.values.into_iter().map(|(k, v)| (format!("val_{k}"), v)));
         }
         let epoch = Epoch { number: self.progress.epoch, values };
@@ -330,6 +326,7 @@ impl Model {
         }
         history.epochs.push(epoch);
         Ok(match next {
+            Next::Continue if pressed.is_pressed() => End::Interrupted,
             Next::Continue => End::Finished,
             Next::Stop => End::Stopped("a callback stopped it".to_string()),
         })
@@ -383,13 +380,13 @@ impl Drop for Pressed {
 }
 
 /// A bar on standard error, hidden when that is no terminal.
-fn progress_bar(wanted: bool, epochs: usize, steps: Option<u64>) -> ProgressBar {
+fn progress_bar(wanted: bool, epochs: usize, steps: Option<usize>) -> ProgressBar {
     let target = if wanted && std::io::stderr().is_terminal() {
         ProgressDrawTarget::stderr()
     } else {
         ProgressDrawTarget::hidden()
     };
-    let length = steps.map(|steps| steps * epochs as u64);
+    let length = steps.map(|steps| (steps * epochs) as u64);
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} steps  {msg}  {eta}")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::with_draw_target(length, target).with_style(style)

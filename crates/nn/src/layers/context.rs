@@ -170,9 +170,8 @@ impl<'g> Context<'g> {
         let index = self.rows.borrow().len();
         self.rows.borrow_mut().push(row);
         // Formulas of layers that know their line are written there.
-        let before = self.graph.place.replace(common.map(|c| c.at));
-        let result = self.graph.layer_at(&place, body);
-        self.graph.place.set(before);
+        let line = common.map(|c| c.at);
+        let result = self.graph.written_at(line, || self.graph.layer_at(&place, body));
         self.path.replace(outside);
         self.frozen.set(frozen);
         let (trainable, fixed) = self.graph.numbers_below(&path);

@@ -154,7 +154,8 @@ impl Loss for LossFn {
     }
 
     fn each<'g>(&self, prediction: Tensor<'g>, target: Tensor<'g>) -> Tensor<'g> {
-        (self.function)(prediction, target)
+        // Its formulas are the user's own lines.
+        prediction.graph().written_at(None, || (self.function)(prediction, target))
     }
 }
 
