@@ -21,8 +21,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     );
     for rows in [1, 8, 32, 128] {
         let start = Instant::now();
-        let graph = Graph::new();
-        network::train_step(&graph, rows);
+        let mut model = network::model(0, &Options::default(), 1)?;
+        model.compile(network::naive_cross_entropy(), Adam::new(1e-2), ())?;
+        let graph = model.graph(Mode::Train, rows)?;
         let program = Arc::new(Program::compile(&graph, &Options::default())?);
         let mut store = Store::new(0);
         let mut session = Session::new(&program, &mut store)?;

@@ -42,14 +42,15 @@ static ALLOCATOR: Counting = Counting;
 // The only test of this binary: a second one would allocate beside it.
 #[test]
 fn steps_and_predictions_allocate_nothing() {
-    let graph = Graph::new();
-    network::train_step(&graph, network::BATCH);
+    let mut model = network::model(0, &Options::default(), 1000).expect("compiles");
+    model.compile(network::naive_cross_entropy(), Adam::new(1e-2), ()).expect("compiles");
+    let graph = model.graph(Mode::Train, network::BATCH).expect("a graph");
     let program = Arc::new(Program::compile(&graph, &Options::default()).expect("compiles"));
     let mut store = Store::new(0);
     let mut session = Session::new(&program, &mut store).expect("a session");
     let graph = Graph::new();
     graph.freeze();
-    let weight = graph.param("dense1.weight", [64, 25], Init::HeNormal);
+    let weight = graph.param("dense_1.weight", [64, 25], Init::HeNormal);
     let images = graph.input("images", [network::BATCH, 64]);
     graph.output("y", images.matmul(weight.exp()).sum(1));
     let frozen = Arc::new(Program::compile(&graph, &Options::default()).expect("compiles"));

@@ -8,9 +8,7 @@ mod network;
 
 use clap::Parser;
 use eggrad::prelude::*;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use network::BATCH;
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -39,25 +37,15 @@ fn run(args: &Args) -> Result<(), Box<dyn std::error::Error>> {
     let (train, test) = network::data()?;
     let options =
         Options { rewrite: !args.no_rewrite, dump: args.dot.clone(), ..Options::default() };
-    let mut model = network::model(args.seed, &options);
-    let report = model.compile_train(BATCH)?.clone();
-
     let epochs = args.epochs as usize;
-    let bar = progress_bar(epochs as u64);
-    let fit = Fit { epochs, batch: BATCH, seed: args.seed };
-    let history = model.fit(&train, &fit, |model, epoch| {
-        // The learning rate is a state: nothing is compiled again.
-        let rate = network::learning_rate(epoch.number, epochs);
-        model.store_mut().set_scalar("adam.learning_rate", rate)?;
-        if !bar.is_hidden() {
-            let accuracy = model.accuracy(&test)?;
-            bar.set_message(format!("loss {:.4}  accuracy {:.1} %", epoch.loss, 100.0 * accuracy));
-        }
-        bar.inc(1);
-        Ok(Next::Continue)
-    })?;
-    bar.finish();
-    let accuracy = model.accuracy(&test)?;
+    let mut model =
+        network::model(args.seed, &options, u64::from(args.epochs) * network::steps(&train))?;
+    println!("{}\n", model.summary()?);
+    let report = model.compile_train(BATCH)?;
+
+    let fit = Fit::epochs(epochs).batch(BATCH).seed(args.seed).validation(test.x(), test.y());
+    let history = model.fit(train.x(), train.y(), fit)?;
+    let accuracy = history.last("val_accuracy");
 
     println!("{report}");
     println!(
@@ -93,18 +81,6 @@ fn run(args: &Args) -> Result<(), Box<dyn std::error::Error>> {
         println!("{json}");
     }
     Ok(())
-}
-
-/// A bar on standard error, hidden when that is no terminal.
-fn progress_bar(epochs: u64) -> ProgressBar {
-    let target = if std::io::stderr().is_terminal() {
-        ProgressDrawTarget::stderr()
-    } else {
-        ProgressDrawTarget::hidden()
-    };
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len}  {msg}  {eta}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::with_draw_target(Some(epochs), target).with_style(style)
 }
 
 fn main() -> ExitCode {

@@ -1,4 +1,4 @@
-//! The network of the digits example: data, train step and prediction.
+//! The network of the digits example: data, layers and loss.
 
 use eggrad::formats::{gunzip, read_labelled_csv};
 use eggrad::prelude::*;
@@ -11,40 +11,31 @@ const CLASSES: usize = 10;
 const LEARNING_RATE: f64 = 1e-2;
 const DIGITS: &[u8] = include_bytes!("../../data/digits8x8.csv.gz");
 
-/// Logits of a batch of images, `[rows, 64]` to `[rows, 10]`.
-fn logits<'g>(images: Tensor<'g>) -> Tensor<'g> {
-    let hidden = dense_with("dense1", images, 25, Init::HeNormal).relu();
-    let hidden = dense_with("dense2", hidden, 15, Init::HeNormal).relu();
-    dense("dense3", hidden, CLASSES)
+/// The cross-entropy as it is written in books: of probabilities, with a logarithm that may be of 0.
+pub(crate) fn naive_cross_entropy() -> LossFn {
+    LossFn::new("cross_entropy", Task::Classes { ignored: None }, |probabilities, labels| {
+        -(labels.one_hot(CLASSES) * probabilities.log()).sum(1)
+    })
 }
 
-/// One step of training on `rows` images: loss, gradients, Adam.
-pub(crate) fn train_step(g: &Graph, rows: usize) {
-    let images = g.input("images", [rows, 64]);
-    let labels = g.labels("labels", [rows], CLASSES);
-    let onehot = labels.one_hot(CLASSES);
-    let loss = -(onehot * logits(images).softmax(1).log()).sum(1).mean();
-    g.output("loss", loss);
-    Adam::new(LEARNING_RATE).minimize(loss);
+/// The network with weights that begin at random from `seed`, to be trained for so many steps.
+pub(crate) fn model(seed: u64, options: &Options, steps: u64) -> Result<Model, Error> {
+    let mut model = Sequential::new((
+        Dense::new(25).init(Init::HeNormal).relu(),
+        Dense::new(15).init(Init::HeNormal).relu(),
+        Dense::new(CLASSES).softmax(),
+    ))
+    .input([64])
+    .seed(seed)
+    .options(options.clone());
+    let adam = Adam::new(LEARNING_RATE).schedule(Schedule::cosine(steps));
+    model.compile(naive_cross_entropy(), adam, Accuracy)?;
+    Ok(model)
 }
 
-/// Probabilities of the classes for `rows` images.
-pub(crate) fn predict(g: &Graph, rows: usize) {
-    let images = g.input("images", [rows, 64]);
-    g.output("probabilities", logits(images).softmax(1));
-}
-
-/// The network with weights that begin at random from `seed`.
-pub(crate) fn model(seed: u64, options: &Options) -> Model {
-    Model::new(seed, train_step, predict)
-        .predict_options(Options { dump: None, ..options.clone() })
-        .train_options(options.clone())
-}
-
-/// Learning rate after `epoch` of `epochs`: falls along a cosine.
-pub(crate) fn learning_rate(epoch: usize, epochs: usize) -> f64 {
-    let done = epoch as f64 / epochs as f64;
-    LEARNING_RATE * 0.5 * (1.0 + (std::f64::consts::PI * done).cos())
+/// Steps of an epoch.
+pub(crate) fn steps(data: &Dataset) -> u64 {
+    data.rows().div_ceil(BATCH) as u64
 }
 
 /// Images with pixels scaled to `0..=1`: those to train on, and every fifth to test on.

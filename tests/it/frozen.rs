@@ -1,6 +1,6 @@
 //! Frozen parameters: what is made of them alone is computed once, and again when they change.
 
-use eggrad::ndarray::{Array2, arr1};
+use eggrad::ndarray::Array2;
 use eggrad::prelude::*;
 use std::sync::Arc;
 
@@ -155,27 +155,32 @@ fn threads_share_a_store_and_no_results() {
     assert!(results[0].windows(2).all(|w| w[0] == w[1]));
 }
 
+/// [`scaled`] as a layer.
+#[derive(Debug)]
+struct Scaled;
+
+impl Layer for Scaled {
+    fn kind(&self) -> &'static str {
+        "scaled"
+    }
+
+    fn build<'g>(&self, cx: &Context<'g>, x: Tensor<'g>) -> Tensor<'g> {
+        scaled(cx.graph(), x)
+    }
+}
+
 #[test]
 fn predictions_follow_training() {
-    let mut model = Model::new(
-        0,
-        |g, rows| {
-            let z = scaled(g, g.input("x", [rows, 6]));
-            let labels = g.labels("labels", [rows], 3);
-            let loss = -(labels.one_hot(3) * z.softmax(1).log()).sum(1).mean();
-            g.output("loss", loss);
-            Sgd::new(0.5).minimize(loss);
-        },
-        |g, rows| g.output("z", scaled(g, g.input("x", [rows, 6]))),
-    );
+    let mut model = Model::of(Scaled);
+    model
+        .compile(SparseCategoricalCrossentropy::new().from_logits(), Sgd::new(0.5), ())
+        .expect("compiles");
     let x = Array2::from_shape_vec((8, 6), features(8)).expect("8 rows");
-    let labels = arr1(&[0, 1, 2, 0, 1, 2, 0, 1]);
-    let data = Dataset::new(x.view(), labels.view(), 3).expect("data");
-    let fit = Fit { epochs: 2, batch: 4, seed: 1 };
+    let labels = [0, 1, 2, 0, 1, 2, 0, 1];
     let mut before = None;
     for _ in 0..3 {
-        model.fit(&data, &fit, |_, _| Ok(Next::Continue)).expect("fits");
-        let predicted = model.predict(x.view()).expect("predicts");
+        model.fit(&x, &labels, Fit::epochs(2).batch(4).seed(1)).expect("fits");
+        let predicted = model.predict(&x).expect("predicts");
         let scale = match model.store().get("scale") {
             Some(ArrayRef::F32(values)) => values.to_vec(),
             other => panic!("the scale is {other:?}"),
@@ -185,8 +190,8 @@ fn predictions_follow_training() {
             other => panic!("the weight is {other:?}"),
         };
         let term = |row: usize, c: usize, i: usize| x[[row, i]] * scale[i] * weight[i * 3 + c];
-        for ((row, c), &found) in predicted.indexed_iter() {
-            let expected: f32 = (0..6).map(|i| term(row, c, i)).sum();
+        for (place, &found) in predicted.indexed_iter() {
+            let expected: f32 = (0..6).map(|i| term(place[0], place[1], i)).sum();
             assert!((found - expected).abs() < 1e-5, "{found} is not {expected}");
         }
         assert_ne!(before.as_ref(), Some(&predicted));

@@ -1,13 +1,18 @@
 //! Tests of the whole: from what a user writes to native code.
 
 mod backprop;
+mod bad_input;
 mod constants;
 mod deep;
 mod errors;
 mod explained;
+mod fit;
 mod frozen;
+mod functional;
 mod language;
+mod layers;
 mod loss;
+mod losses;
 mod mistakes;
 #[path = "../models/mod.rs"]
 mod models;
@@ -19,6 +24,7 @@ mod rules;
 mod run;
 mod save;
 mod sizes;
+mod spellings;
 mod threads;
 mod tidy;
 mod train;

@@ -63,23 +63,22 @@ fn compiled_steps_are_interpreted_steps() {
 }
 
 /// Held-out accuracy of the digits network after `epochs` from `seed`, trained as the example trains it.
-fn train_digits(seed: u64, epochs: usize) -> (f64, History) {
+fn train_digits(seed: u64, epochs: usize) -> (Model, History) {
     let (train, test) = network::data().expect("the data");
-    let mut model = network::model(seed, &Options::default());
-    let fit = Fit { epochs, batch: network::BATCH, seed };
-    let history = model.fit(&train, &fit, |model, epoch| {
-        let rate = network::learning_rate(epoch.number, epochs);
-        model.store_mut().set_scalar("adam.learning_rate", rate)?;
-        Ok(Next::Continue)
-    });
-    (model.accuracy(&test).expect("predicts"), history.expect("fits"))
+    let steps = epochs as u64 * network::steps(&train);
+    let mut model = network::model(seed, &Options::default(), steps).expect("compiles");
+    let fit = Fit::epochs(epochs).batch(network::BATCH).seed(seed);
+    let fit = fit.validation(test.x(), test.y());
+    let history = model.fit(train.x(), train.y(), fit).expect("fits");
+    (model, history)
 }
 
 #[test]
 fn digits_are_read() {
     let mut accuracies = vec![];
     for seed in [0, 3, 6] {
-        let (accuracy, history) = train_digits(seed, 40);
+        let (_, history) = train_digits(seed, 40);
+        let accuracy = history.last("val_accuracy");
         assert!(history.last_loss < 0.2 * history.first_loss, "seed {seed}: {history:?}");
         assert!(accuracy >= 0.955, "seed {seed} reaches {accuracy}");
         accuracies.push(accuracy);
@@ -90,16 +89,8 @@ fn digits_are_read() {
 
 /// Weights of the digits network after two epochs from `seed`.
 fn weights(seed: u64) -> Vec<u32> {
-    let mut model = network::model(seed, &Options::default());
-    let (train, _) = network::data().expect("the data");
-    let fit = Fit { epochs: 2, batch: 32, seed };
-    model.fit(&train, &fit, |_, _| Ok(Next::Continue)).expect("fits");
-    let names: Vec<String> = model.store().states().map(|s| s.0.to_string()).collect();
-    let bits = names.iter().flat_map(|name| match model.store().get(name) {
-        Some(ArrayRef::F32(values)) => values.iter().map(|v| v.to_bits()).collect(),
-        _ => vec![],
-    });
-    bits.collect()
+    let (model, _) = train_digits(seed, 2);
+    model.weights().values().flatten().map(|v| v.to_bits()).collect()
 }
 
 #[test]
@@ -109,35 +100,16 @@ fn the_same_seed_gives_the_same_bits() {
 }
 
 #[test]
-fn many_threads_predict_with_one_program() {
-    let mut model = network::model(1, &Options::default());
-    let (train, test) = network::data().expect("the data");
-    let fit = Fit { epochs: 1, batch: 32, seed: 1 };
-    model.fit(&train, &fit, |_, _| Ok(Next::Continue)).expect("fits");
-
-    let graph = Graph::new();
-    network::predict(&graph, 1);
-    let program = Arc::new(Program::compile(&graph, &Options::default()).expect("compiles"));
-    let sessions: Vec<Session> =
-        (0..4).map(|_| Session::new(&program, model.store_mut()).expect("a session")).collect();
-    let predict_all = |mut session: Session, store: &Store| -> Vec<u32> {
-        let rows = test.features().chunks(test.columns());
-        let mut bits = vec![];
-        for row in rows {
-            let mut out = [0.0f32; 10];
-            let run =
-                session.run_shared(store, &[ArrayRef::F32(row)], &mut [ArrayMut::F32(&mut out)]);
-            run.expect("runs");
-            bits.extend(out.map(f32::to_bits));
-        }
-        bits
+fn many_threads_predict_with_one_model() {
+    let (model, _) = train_digits(1, 1);
+    let (_, test) = network::data().expect("the data");
+    let rows = test.x();
+    let predict_all = || -> Vec<u32> {
+        let one = |i: usize| model.predict(rows.slice(ndarray::s![i..=i, ..])).expect("predicts");
+        (0..rows.nrows()).flat_map(one).map(f32::to_bits).collect()
     };
-    let store = model.store();
     let results: Vec<Vec<u32>> = std::thread::scope(|scope| {
-        let threads: Vec<_> = sessions
-            .into_iter()
-            .map(|session| scope.spawn(|| predict_all(session, store)))
-            .collect();
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(predict_all)).collect();
         threads.into_iter().map(|t| t.join().expect("no panic")).collect()
     });
     assert!(results.windows(2).all(|w| w[0] == w[1]));
@@ -146,14 +118,12 @@ fn many_threads_predict_with_one_program() {
 /// Predictions do not depend on how many rows are asked for at once, nor is every number of rows compiled.
 #[test]
 fn any_number_of_rows_predicts_the_same_bits() {
-    let mut model = network::model(2, &Options::default());
+    let model = network::model(2, &Options::default(), 1).expect("compiles");
     let (_, test) = network::data().expect("the data");
-    let columns = test.columns();
-    let mut predict = |from: usize, rows: usize| -> Vec<u32> {
-        let features = &test.features()[from * columns..][..rows * columns];
-        let features = ndarray::ArrayView2::from_shape((rows, columns), features).expect("rows");
-        let found = model.predict(features).expect("predicts");
-        assert_eq!(found.dim(), (rows, 10));
+    let predict = |from: usize, rows: usize| -> Vec<u32> {
+        let found = model.predict(test.x().slice(ndarray::s![from..from + rows, ..]));
+        let found = found.expect("predicts");
+        assert_eq!(found.shape(), [rows, 10]);
         found.iter().map(|p| p.to_bits()).collect()
     };
     let single: Vec<Vec<u32>> = (0..300).map(|row| predict(row, 1)).collect();
@@ -161,7 +131,7 @@ fn any_number_of_rows_predicts_the_same_bits() {
         assert_eq!(predict(0, rows), single[..rows].concat(), "{rows} rows");
     }
     let text = format!("{model:?}");
-    let sizes = text.split("predict [").nth(1).and_then(|t| t.split(']').next()).expect("sizes");
+    let sizes = text.split("predict: [").nth(1).and_then(|t| t.split(']').next()).expect("sizes");
     let mut sizes: Vec<usize> = sizes.split(", ").map(|n| n.parse().expect("a size")).collect();
     sizes.sort_unstable();
     assert_eq!(sizes, [1, 2, 4, 8, 32, 64, 128, 256]);
@@ -169,22 +139,18 @@ fn any_number_of_rows_predicts_the_same_bits() {
 
 #[test]
 fn rows_that_meet_are_predicted_at_once() {
-    let write = |g: &Graph, rows: usize| {
-        let x = g.input("x", [rows, 2]);
-        g.output("y", x - x.mean_over(0));
-    };
-    let mut model = Model::new(0, |_, _| (), write);
+    let model = Model::new((Lambda::new("centre", |x| x - x.mean_over(0)),));
     let features = ndarray::Array2::from_shape_fn((300, 2), |(i, j)| (i * 2 + j) as f32);
-    let found = model.predict(features.view()).expect("predicts");
+    let found = model.predict(&features).expect("predicts");
     assert_eq!((found[[0, 0]], found[[299, 1]]), (-299.0, 299.0));
 }
 
 #[test]
 fn a_number_of_rows_in_the_formula_is_the_one_asked_for() {
-    let write = |g: &Graph, rows: usize| g.output("y", g.input("x", [rows, 1]) / rows as f64);
-    let mut model = Model::new(0, |_, _| (), write);
+    let shared = |x: Tensor<'_>| x.ty().map_or(1, |ty| ty.shape.dims()[0]) as f64;
+    let model = Model::new((Lambda::new("share", move |x| x / shared(x)),));
     for rows in [3, 300] {
-        let found = model.predict(ndarray::Array2::ones((rows, 1)).view()).expect("predicts");
+        let found = model.predict(ndarray::Array2::<f32>::ones((rows, 1))).expect("predicts");
         assert!(found.iter().all(|y| *y == 1.0 / rows as f32), "{found}");
     }
 }

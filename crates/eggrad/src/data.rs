@@ -10,7 +10,6 @@ pub struct Dataset {
     labels: Vec<i32>,
     columns: usize,
     classes: usize,
-    at: At,
 }
 
 impl Dataset {
@@ -65,7 +64,6 @@ impl Dataset {
             labels: labels.to_vec(),
             columns,
             classes,
-            at,
         })
     }
 
@@ -77,6 +75,17 @@ impl Dataset {
     /// Number of features of a row.
     pub fn columns(&self) -> usize {
         self.columns
+    }
+
+    /// All features, `[rows, columns]`: what a model is given.
+    pub fn x(&self) -> ArrayView2<'_, f32> {
+        ArrayView2::from_shape((self.rows(), self.columns), &self.features)
+            .expect("internal error: a dataset is rows times columns")
+    }
+
+    /// All labels, `[rows]`: what a model is to give.
+    pub fn y(&self) -> ArrayView1<'_, i32> {
+        ArrayView1::from(&self.labels)
     }
 
     /// Number of classes.
@@ -103,16 +112,6 @@ impl Dataset {
     /// The features of one row.
     pub(crate) fn row(&self, row: usize) -> &[f32] {
         &self.features[row * self.columns..][..self.columns]
-    }
-
-    /// How an error shows this dataset.
-    pub(crate) fn operands(&self) -> Vec<Operand> {
-        let rows = self.rows();
-        let operand = |name: &str, ty| Operand { name: name.to_string(), ty, at: self.at };
-        vec![
-            operand("features", TensorType::new(DType::F32, [rows, self.columns])),
-            operand("labels", TensorType::new(DType::I32, [rows])),
-        ]
     }
 
     fn take(&self, rows: &[usize]) -> Dataset {

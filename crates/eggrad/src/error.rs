@@ -1,5 +1,6 @@
 //! Everything that can go wrong, one variant per room.
 
+use crate::history::Progress;
 use eggrad_ir::{TypeError, TypeErrors};
 
 /// Why a model could not be built, compiled, trained or run. Its `Debug` form is its text, so that `unwrap` and a
@@ -13,6 +14,14 @@ pub enum Error {
     /// Data or settings do not fit the model.
     #[error(transparent)]
     Data(#[from] TypeError),
+    /// The loss was not finite; nothing was written.
+    #[error("{error}{}", place(*.step))]
+    NotFinite {
+        /// The op at fault with what it was given.
+        error: Box<TypeError>,
+        /// The step of training, if it was one: finished epochs and steps before it.
+        step: Option<Progress>,
+    },
     /// A derivative does not exist.
     #[error(transparent)]
     Autodiff(#[from] eggrad_autodiff::AutodiffError),
@@ -45,6 +54,21 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+}
+
+/// Where training was.
+fn place(step: Option<Progress>) -> String {
+    step.map(|s| format!("\nin step {} of epoch {}", s.step + 1, s.epoch + 1)).unwrap_or_default()
+}
+
+impl Error {
+    /// The same, of this step of training.
+    pub(crate) fn in_step(self, step: Progress) -> Error {
+        match self {
+            Error::NotFinite { error, .. } => Error::NotFinite { error, step: Some(step) },
+            other => other,
+        }
+    }
 }
 
 impl From<Vec<TypeError>> for Error {

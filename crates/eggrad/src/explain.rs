@@ -54,7 +54,7 @@ pub(crate) fn explain(
                 error.message += &format!("; {what}");
                 error.operands.push(culprit);
             }
-            error.into()
+            Error::NotFinite { error: Box::new(error), step: None }
         }
         RunError::NoEntry { .. }
         | RunError::SharedEntry { .. }
@@ -122,8 +122,21 @@ fn origin(
         Op::State(i) => (graph.states()[i].name.clone(), "state"),
         _ => (node.op.name().to_string(), "result of"),
     };
-    let text = format!("the first such value is {value} at element {position} of {what} `{name}`");
+    let mut text =
+        format!("the first such value is {value} at element {position} of {what} `{name}`");
+    let ranges: Vec<String> =
+        node.inputs.iter().map(|i| range(&values[i.index()].to_f64s())).collect();
+    if !ranges.is_empty() {
+        text += &format!(", whose operands hold {}", ranges.join(" and "));
+    }
     Some((text, operand(name, graph, id, node.at)))
+}
+
+/// Between which numbers `values` lie.
+fn range(values: &[f64]) -> String {
+    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if low == high { format!("{low}") } else { format!("{low} to {high}") }
 }
 
 fn data(array: &ArrayRef<'_>) -> Data {

@@ -62,18 +62,21 @@
 //! * [`nn::Graph`] and [`nn::Tensor`]: what can be written; [`nn::dense`], [`nn::losses`], and the optimizers
 //!   [`nn::Sgd`], [`nn::Adam`], [`nn::RmsProp`], [`nn::Adagrad`], [`nn::Lion`].
 //! * [`Program`], [`Session`], [`Store`]: compile a graph and run it.
-//! * [`Model`]: train and predict on any number of rows.
+//! * [`Sequential`], [`Model`], [`nn::layers`], [`nn::loss`], [`nn::metrics`], [`Fit`]: layers to train, evaluate and ask.
 //! * [`Store::save`], [`Store::load`], [`Checkpoint`]: weights and whole training runs in files.
 //! * [`EpochPlot`], [`XyPlot`], [`ImageGrid`]: curves and weights as pictures.
 //! * [`Options`], [`Report`]: what a compile may do and did; [`explain`]: by which steps.
 #![forbid(unsafe_code)]
 
+mod callbacks;
 mod checkpoint;
 mod cost;
 mod data;
 mod error;
 mod explain;
 mod explained;
+mod fit;
+mod history;
 mod model;
 mod pipeline;
 mod plot;
@@ -83,18 +86,25 @@ mod rows;
 mod save;
 mod stage;
 mod store;
+mod values;
 
+pub use callbacks::{
+    Callback, EarlyStopping, LearningRateSchedule, ReduceLrOnPlateau, TerminateOnNan,
+};
 pub use checkpoint::{Checkpoint, Position};
 pub use data::Dataset;
 pub use error::Error;
 pub use explained::{Explained, Round, explain};
-pub use model::{Epoch, Fit, History, Model, Next};
+pub use fit::Fit;
+pub use history::{Epoch, History, Next, Progress};
+pub use model::{Batch, Evaluation, Model, Sequential, Summary, Weights};
 pub use pipeline::{Options, compile, lower};
 pub use plot::{EpochPlot, ImageGrid, PlotError, Scale, Series, XyPlot};
 pub use program::{Program, Session};
 pub use report::{Report, StageReport};
 pub use save::{Difference, Differences, SaveError, Saved};
 pub use store::Store;
+pub use values::{IntoValues, Values};
 
 pub use ndarray;
 
@@ -111,17 +121,36 @@ pub use eggrad_schedule as schedule;
 #[doc = include_str!("../../../README.md")]
 struct Readme;
 
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/training.md")]
+struct Training;
+
 /// What most programs need: `use eggrad::prelude::*`.
 pub mod prelude {
     pub use crate::ir::{DType, StateKind, TensorType};
     pub use crate::jit::{ArrayMut, ArrayRef};
+    pub use crate::nn::loss::{
+        BinaryCrossentropy, CategoricalCrossentropy, HalfMeanSquaredError, Hinge, Huber,
+        KlDivergence, LogCosh, Loss, LossFn, MeanAbsoluteError, MeanSquaredError, Poisson,
+        SparseCategoricalCrossentropy, SquaredHinge, Task,
+    };
+    pub use crate::nn::metrics::{
+        Accuracy, Auc, ConfusionMatrix, F1, Mae, Metric, Mse, Precision, R2, Recall, Rmse,
+        TopKAccuracy,
+    };
     pub use crate::nn::{
-        Adagrad, Adam, EpsilonMode, Graph, Init, Lion, Mask, Padding, RmsProp, Sgd, Sliding,
-        Tensor, dense, dense_with, losses,
+        Activation, Adagrad, Adam, AnyLayer, AvgPool1d, AvgPool2d, BatchNorm, Common, Context,
+        Conv1d, Conv2d, Dense, Dropout, Embedding, EpsilonMode, Flatten, GlobalAvgPool,
+        GlobalMaxPool, Graph, Gru, Init, Lambda, Layer, LayerNorm, Lion, Lstm, Mask, MaxPool1d,
+        MaxPool2d, Mode, Module, MultiHeadAttention, Normalization, Optimizer, Padding,
+        PositionEmbedding, Regularizer, Rescaling, Reshape, Residual, RmsNorm, RmsProp, Schedule,
+        Sgd, SimpleRnn, Sliding, Stack, Tensor, TransformerBlock, dense, dense_with, losses,
     };
     pub use crate::rewrite::{RuleSet, Semantics};
     pub use crate::{
-        Checkpoint, Dataset, Epoch, Error, Fit, History, Model, Next, Options, Position, Program,
-        Report, Saved, Session, Store,
+        Batch, Callback, Checkpoint, Dataset, EarlyStopping, Epoch, EpochPlot, Error, Evaluation,
+        Fit, History, ImageGrid, LearningRateSchedule, Model, Next, Options, Position, Program,
+        Progress, ReduceLrOnPlateau, Report, Saved, Sequential, Session, Store, TerminateOnNan,
+        Values, Weights,
     };
 }

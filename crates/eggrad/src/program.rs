@@ -86,6 +86,19 @@ impl Session {
         };
         let states = program.graph.states().iter().zip(&program.inits).zip(&program.kinds);
         let places = states.map(attach).collect::<Result<Vec<usize>, Error>>()?;
+        Session::at(program, places, store.id())
+    }
+
+    /// As [`Session::new`] over a store that has all states already.
+    ///
+    /// # Errors
+    /// When it has not, and as [`Session::new`].
+    pub(crate) fn over(program: &Arc<Program>, store: &Store) -> Result<Session, Error> {
+        let places = program.graph.states().iter().map(|state| store.find(state));
+        Session::at(program, places.collect::<Result<Vec<usize>, Error>>()?, store.id())
+    }
+
+    fn at(program: &Arc<Program>, places: Vec<usize>, store: u64) -> Result<Session, Error> {
         let workspace = program.executable.workspace()?;
         let slots = || program.executable.plan().states.iter().zip(&places);
         let written = slots().filter(|(slot, _)| slot.written);
@@ -96,9 +109,14 @@ impl Session {
             program: Arc::clone(program),
             workspace,
             places,
-            store: store.id(),
-            version: (store.id(), 0),
+            store,
+            version: (store, 0),
         })
+    }
+
+    /// Whether it runs over this store.
+    pub(crate) fn is_over(&self, store: &Store) -> bool {
+        store.id() == self.store
     }
 
     /// The program this session runs.

@@ -1,9 +1,9 @@
 //! The store: parameters, optimizer memory and counters by path, shared by all graphs of a model.
 
 use crate::error::Error;
-use eggrad_ir::{At, Operand, StateKind, TensorType, TypeError};
+use eggrad_ir::{At, Operand, StateDecl, StateKind, TensorType, TypeError};
 use eggrad_jit::{Aligned, ArrayMut, ArrayRef};
-use eggrad_nn::Init;
+use eggrad_nn::{Built, Init};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -94,6 +94,62 @@ impl Store {
         Ok(())
     }
 
+    /// Makes the states of a graph that the store does not have.
+    pub(crate) fn attach_all(&mut self, built: &Built) -> Result<(), Error> {
+        let states = built.graph.states().iter().zip(&built.inits).zip(&built.kinds);
+        for ((state, init), kind) in states {
+            self.attach(&state.name, *kind, &state.ty, init, state.at)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets what optimizers remember, and how many steps they took; random numbers go on.
+    pub(crate) fn remove_slots(&mut self) {
+        let goes = |entry: &Entry| match entry.kind {
+            StateKind::Slot => true,
+            StateKind::Counter => !entry.name.starts_with("random."),
+            StateKind::Param | StateKind::Frozen | StateKind::Stat => false,
+        };
+        let keep: Vec<bool> = self.entries.iter().map(|entry| !goes(entry)).collect();
+        if keep.iter().all(|keep| *keep) {
+            return;
+        }
+        let mut kept = keep.iter();
+        self.entries.retain(|_| *kept.next().unwrap_or(&true));
+        let mut kept = keep.iter();
+        self.arrays.retain(|_| *kept.next().unwrap_or(&true));
+        let mut kept = keep.iter();
+        self.versions.retain(|_| *kept.next().unwrap_or(&true));
+        let names = self.entries.iter().enumerate().map(|(i, e)| (e.name.clone(), i));
+        self.index = names.collect();
+        // Sessions of before would look in the wrong places.
+        self.id = next();
+        self.version = self.id;
+    }
+
+    /// A copy of every state's numbers.
+    pub(crate) fn snapshot(&self) -> Vec<Saved> {
+        self.arrays.iter().map(|array| Saved::of(ArrayRef::from(array))).collect()
+    }
+
+    /// Puts back what [`Store::snapshot`] copied; states made since then stay as they are.
+    pub(crate) fn restore(&mut self, saved: &[Saved]) {
+        for (array, saved) in self.arrays.iter_mut().zip(saved) {
+            saved.put(ArrayMut::from(array));
+        }
+        let all: Vec<usize> = (0..saved.len()).collect();
+        self.changed(&all);
+    }
+
+    /// Whether every float of every state is finite.
+    pub(crate) fn is_finite(&self) -> bool {
+        self.arrays.iter().all(|array| match ArrayRef::from(array) {
+            ArrayRef::F32(v) => v.iter().all(|x| x.is_finite()),
+            ArrayRef::F64(v) => v.iter().all(|x| x.is_finite()),
+            ArrayRef::I32(_) | ArrayRef::I64(_) | ArrayRef::U8(_) | ArrayRef::Bool(_) => true,
+        })
+    }
+
     /// Number that no other store of this process has.
     pub(crate) fn id(&self) -> u64 {
         self.id
@@ -157,6 +213,35 @@ impl Store {
         self.changed(&[i]);
     }
 
+    /// Where a state lies that must be there.
+    pub(crate) fn find(&self, state: &StateDecl) -> Result<usize, Error> {
+        let found = self.index.get(&state.name).copied();
+        if let Some(i) = found.filter(|&i| self.entries[i].ty == state.ty) {
+            return Ok(i);
+        }
+        let operand =
+            |name: &str, ty: &TensorType, at| Operand { name: name.into(), ty: ty.clone(), at };
+        let mut error = match found {
+            Some(i) => {
+                let message = "is of another type than the state of that path in the store";
+                let help = "give the layer another name, or build both graphs with the same sizes";
+                let mut error = TypeError::new(&state.name, state.at, message, help);
+                let entry = &self.entries[i];
+                error.operands.push(operand("in the store", &entry.ty, entry.at));
+                error
+            }
+            None => {
+                let params = self.entries.iter().filter(|e| e.kind == StateKind::Param);
+                let names: Vec<&str> = params.map(|e| e.name.as_str()).collect();
+                let message = format!("is no state of the store, which has {}", names.join(", "));
+                let help = "give layers the same names in all modes";
+                TypeError::new(&state.name, state.at, message, help)
+            }
+        };
+        error.operands.push(operand("here", &state.ty, state.at));
+        Err(error.into())
+    }
+
     /// Notes that the values of these states may be others from now on.
     pub(crate) fn changed(&mut self, places: &[usize]) {
         self.version = next();
@@ -179,6 +264,41 @@ impl Store {
 
     pub(crate) fn arrays_mut(&mut self) -> &mut [Aligned] {
         &mut self.arrays
+    }
+}
+
+/// A copy of the numbers of one state.
+pub(crate) enum Saved {
+    F32(Vec<f32>),
+    F64(Vec<f64>),
+    I32(Vec<i32>),
+    I64(Vec<i64>),
+    U8(Vec<u8>),
+    Bool(Vec<bool>),
+}
+
+impl Saved {
+    fn of(array: ArrayRef<'_>) -> Saved {
+        match array {
+            ArrayRef::F32(v) => Saved::F32(v.to_vec()),
+            ArrayRef::F64(v) => Saved::F64(v.to_vec()),
+            ArrayRef::I32(v) => Saved::I32(v.to_vec()),
+            ArrayRef::I64(v) => Saved::I64(v.to_vec()),
+            ArrayRef::U8(v) => Saved::U8(v.to_vec()),
+            ArrayRef::Bool(v) => Saved::Bool(v.to_vec()),
+        }
+    }
+
+    fn put(&self, array: ArrayMut<'_>) {
+        match (self, array) {
+            (Saved::F32(v), ArrayMut::F32(a)) => a.copy_from_slice(v),
+            (Saved::F64(v), ArrayMut::F64(a)) => a.copy_from_slice(v),
+            (Saved::I32(v), ArrayMut::I32(a)) => a.copy_from_slice(v),
+            (Saved::I64(v), ArrayMut::I64(a)) => a.copy_from_slice(v),
+            (Saved::U8(v), ArrayMut::U8(a)) => a.copy_from_slice(v),
+            (Saved::Bool(v), ArrayMut::Bool(a)) => a.copy_from_slice(v),
+            _ => unreachable!("internal error: a state keeps its type"),
+        }
     }
 }
 

@@ -297,6 +297,14 @@ impl Builder {
         node
     }
 
+    /// Allows an input only numbers from `low` to `high`, beside what it was declared with. Other nodes are left alone.
+    pub fn limit_input(&mut self, node: NodeId, low: f64, high: f64) {
+        if let Some(input) = self.graph.inputs.iter_mut().find(|input| input.node == node) {
+            let (from, to) = input.range.unwrap_or((low, high));
+            input.range = Some((from.max(low), to.min(high)));
+        }
+    }
+
     /// Declares a state; it stays as it is until [`Builder::write`] says otherwise.
     pub fn declare_state(&mut self, name: &str, kind: StateKind, ty: TensorType, at: At) -> NodeId {
         let read = self.append(Op::State(self.graph.states.len()), vec![], ty.clone(), at);

@@ -26,6 +26,8 @@ pub struct Graph {
     dtype: Cell<Option<DType>>,
     /// Whether parameters are declared frozen from now on.
     frozen: Cell<bool>,
+    /// Where formulas count as written, instead of where the builder was called.
+    pub(crate) place: Cell<Option<At>>,
     /// Random streams drawn so far.
     pub(crate) streams: Cell<u64>,
     /// Loops whose bodies are being written, the innermost last: the number of the step, where it was asked for.
@@ -150,6 +152,24 @@ impl Graph {
         result
     }
 
+    /// Runs `body` inside the layer of this whole path, whatever layer is being written.
+    pub(crate) fn layer_at<T>(&self, path: &[String], body: impl FnOnce() -> T) -> T {
+        let before = self.layers.replace(path.to_vec());
+        self.enter_layer();
+        let result = body();
+        self.layers.replace(before);
+        self.enter_layer();
+        result
+    }
+
+    /// Runs `body`; formulas in it count as written at `at`, or where they are if it is `None`.
+    pub fn written_at<T>(&self, at: Option<At>, body: impl FnOnce() -> T) -> T {
+        let before = self.place.replace(at);
+        let result = body();
+        self.place.set(before);
+        result
+    }
+
     /// Tells the builder which layer is being written.
     fn enter_layer(&self) {
         let layers = self.layers.borrow();
@@ -198,6 +218,38 @@ impl Graph {
     /// Whether a state of that path has been declared.
     pub(crate) fn has_state(&self, path: &str) -> bool {
         self.builder.borrow().graph().states().iter().any(|s| s.name == path)
+    }
+
+    /// How many numbers the states below `path` hold: those that training changes, and others.
+    pub(crate) fn numbers_below(&self, path: &str) -> (usize, usize) {
+        let builder = self.builder.borrow();
+        let kinds = self.kinds.borrow();
+        let mut counts = (0, 0);
+        for (state, kind) in builder.graph().states().iter().zip(kinds.iter()) {
+            if state.name.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')) {
+                let count = state.ty.shape.elements();
+                match kind {
+                    StateKind::Param => counts.0 += count,
+                    StateKind::Frozen | StateKind::Slot | StateKind::Stat | StateKind::Counter => {
+                        counts.1 += count;
+                    }
+                }
+            }
+        }
+        counts
+    }
+
+    /// Whether `state`, as `param` or `state` gave it, is written by a run.
+    pub(crate) fn is_written(&self, state: Tensor<'_>) -> bool {
+        let builder = self.builder.borrow();
+        builder.graph().states().iter().any(|s| Some(s.read) == state.id && s.write.is_some())
+    }
+
+    /// Allows input `tensor` only numbers from `low` to `high` in each run; what it was allowed before still counts.
+    pub fn limit(&self, tensor: Tensor<'_>, low: f64, high: f64) {
+        if let Some(id) = tensor.id {
+            self.builder.borrow_mut().limit_input(id, low, high);
+        }
     }
 
     /// Greatest integer that the declared range of input `id` allows, if it is an input with a range.
@@ -313,6 +365,7 @@ impl Graph {
         let kind = if frozen { StateKind::Frozen } else { kind };
         self.inits.borrow_mut().push(init);
         self.kinds.borrow_mut().push(declared);
+        let at = self.place.get().unwrap_or(at);
         let id = self.builder.borrow_mut().declare_state(path, kind, ty, at);
         Tensor { graph: self, id: Some(id) }
     }
@@ -347,6 +400,7 @@ impl Graph {
 
     /// Appends a node, or records why it cannot be.
     pub(crate) fn push(&self, op: Op, inputs: &[NodeId], at: At) -> Tensor<'_> {
+        let at = self.place.get().unwrap_or(at);
         let result = self.builder.borrow_mut().push(op, inputs, at);
         match result {
             Ok(id) => Tensor { graph: self, id: Some(id) },
@@ -379,6 +433,7 @@ impl Graph {
     }
 
     pub(crate) fn record(&self, mut error: TypeError) {
+        error.at = self.place.get().unwrap_or(error.at);
         let layers = self.layers.borrow();
         if error.layer.is_none() && !layers.is_empty() {
             error.layer = Some(layers.join("."));

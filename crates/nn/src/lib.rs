@@ -14,9 +14,11 @@ mod formula;
 mod graph;
 mod init;
 mod keepdims;
-mod layers;
+pub mod layers;
+pub mod loss;
 pub mod losses;
 mod matmul;
+pub mod metrics;
 mod normalize;
 mod operands;
 mod operators;
@@ -35,10 +37,18 @@ pub use control::Scanned;
 pub use graph::{Built, Graph};
 pub use init::Init;
 pub use keepdims::KeepDims;
-pub use layers::{dense, dense_with};
-pub use normalize::BatchNorm;
+pub use layers::{
+    Activation, AnyLayer, AvgPool1d, AvgPool2d, BatchNorm, Common, Context, Conv1d, Conv2d, Dense,
+    Dropout, Embedding, Flatten, GlobalAvgPool, GlobalMaxPool, Gru, IntoLayers, Lambda, Layer,
+    LayerNorm, LayerRow, Lstm, MaxPool1d, MaxPool2d, Mode, Module, MultiHeadAttention,
+    Normalization, PositionEmbedding, Regularizer, Rescaling, Reshape, Residual, RmsNorm,
+    SimpleRnn, Stack, TransformerBlock, dense, dense_with,
+};
+pub use normalize::Normalized;
 pub use operators::Operand;
-pub use optim::{Adagrad, Adam, EpsilonMode, Gradients, Lion, RmsProp, Sgd};
+pub use optim::{
+    Adagrad, Adam, Decay, EpsilonMode, Gradients, Lion, Optimizer, RmsProp, Schedule, Sgd,
+};
 pub use random::Random;
 pub use recurrent::Recurrent;
 pub use tensor::Tensor;

@@ -6,7 +6,7 @@ use eggrad_ir::At;
 
 /// What [`Tensor::batch_norm`] makes.
 #[derive(Clone, Copy)]
-pub struct BatchNorm<'g> {
+pub struct Normalized<'g> {
     /// The normalised values.
     pub y: Tensor<'g>,
     /// Mean of each channel over everything else.
@@ -44,17 +44,17 @@ impl<'g> Tensor<'g> {
     /// # Source
     /// Ioffe, Szegedy 2015, algorithm 1
     #[track_caller]
-    pub fn batch_norm(self, gamma: Tensor<'g>, beta: Tensor<'g>, epsilon: f64) -> BatchNorm<'g> {
+    pub fn batch_norm(self, gamma: Tensor<'g>, beta: Tensor<'g>, epsilon: f64) -> Normalized<'g> {
         if !self.channels_fit("batch_norm", &[("gamma", gamma), ("beta", beta)]) {
             let nothing = self.graph.poison();
-            return BatchNorm { y: nothing, mean: nothing, variance: nothing };
+            return Normalized { y: nothing, mean: nothing, variance: nothing };
         }
         let rank = self.ty().map_or(1, |ty| ty.rank()) as isize;
         let others = crate::axes::AxisList::Some((0..rank - 1).collect());
         let mean = self.mean_over(others.clone());
         let variance = (self - mean).square().mean_over(others);
         let y = self.normed(mean, variance, gamma, beta, epsilon);
-        BatchNorm { y, mean, variance }
+        Normalized { y, mean, variance }
     }
 
     /// Normalises each channel, the last axis, by a mean and variance that are given, as in prediction.

@@ -102,8 +102,8 @@ impl Adam {
             let (m, v) = (step.memory("m", one, 0.0), step.memory("v", one, 0.0));
             let m_next = m * self.beta1 + g * (1.0 - self.beta1);
             let v_next = v * self.beta2 + g.square() * (1.0 - self.beta2);
-            step.graph.write(m, m_next);
-            step.graph.write(v, v_next);
+            step.write(m, m_next);
+            step.write(v, v_next);
             let change = match self.epsilon_mode {
                 EpsilonMode::Corrected => {
                     step.rate * ((m_next / c1) / ((v_next / c2).sqrt() + self.epsilon))
@@ -112,7 +112,7 @@ impl Adam {
                     step.rate * c2.sqrt() / c1 * (m_next / (v_next.sqrt() + self.epsilon))
                 }
             };
-            step.graph.write(param, step.decayed(param, self.weight_decay) - change);
+            step.write(param, step.decayed(param, self.weight_decay) - change);
         }
     }
 }

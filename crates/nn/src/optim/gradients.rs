@@ -1,10 +1,11 @@
 //! What happens to gradients before an optimizer sees them.
 
+use super::schedule::Schedule;
 use super::step::{Allowed, Hyper};
 use crate::tensor::Tensor;
 
-/// What happens to gradients before an optimizer sees them: first the penalty on weights is added, then they are
-/// clipped. Nothing by default.
+/// What happens to gradients before an optimizer sees them: they are averaged over several runs, then the penalty on
+/// weights is added, then they are clipped. Nothing by default.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
 pub struct Gradients {
     /// Factor λ of the penalty `λ · Σ w²`, whose gradient `2λw` is added to that of each weight.
@@ -13,6 +14,10 @@ pub struct Gradients {
     pub clip_value: Option<f64>,
     /// Bound of the norm of all gradients together.
     pub clip_global_norm: Option<f64>,
+    /// Runs whose gradients are averaged before one step is taken; 0 is 1.
+    pub accumulate: u32,
+    /// How the learning rate changes from step to step.
+    pub schedule: Schedule,
 }
 
 /// A parameter, its name and its gradient.
@@ -98,6 +103,20 @@ macro_rules! gradient_methods {
             /// Holds every element of every gradient between `-bound` and `bound`, after the penalty was added.
             pub fn clip_value(mut self, bound: f64) -> Self {
                 self.gradients.clip_value = Some(bound);
+                self
+            }
+
+            /// Averages the gradients of so many runs and takes one step then: as one batch of as many times the rows.
+            /// Other runs change nothing but the sums (states `name.sum.…`) and their count (`name.run`).
+            pub fn accumulate(mut self, runs: u32) -> Self {
+                self.gradients.accumulate = runs;
+                self
+            }
+
+            /// Lets the learning rate change from step to step, computed in the step from the number of steps taken
+            /// (state `name.step`).
+            pub fn schedule(mut self, schedule: super::Schedule) -> Self {
+                self.gradients.schedule = schedule;
                 self
             }
 

@@ -58,8 +58,8 @@ impl Lion {
             let &(param, _, g) = one;
             let m = step.memory("m", one, 0.0);
             let direction = (m * self.beta1 + g * (1.0 - self.beta1)).sign();
-            step.graph.write(m, m * self.beta2 + g * (1.0 - self.beta2));
-            step.graph.write(param, step.decayed(param, self.weight_decay) - step.rate * direction);
+            step.write(m, m * self.beta2 + g * (1.0 - self.beta2));
+            step.write(param, step.decayed(param, self.weight_decay) - step.rate * direction);
         }
     }
 }

@@ -9,6 +9,7 @@ mod adam;
 mod gradients;
 mod lion;
 mod scaled;
+mod schedule;
 mod sgd;
 mod step;
 
@@ -16,4 +17,46 @@ pub use adam::{Adam, EpsilonMode};
 pub use gradients::Gradients;
 pub use lion::Lion;
 pub use scaled::{Adagrad, RmsProp};
+pub use schedule::{Decay, Schedule};
 pub use sgd::Sgd;
+
+use crate::tensor::Tensor;
+use std::fmt;
+
+/// What makes a loss small: adds one step for every trainable parameter to the graph of the loss.
+///
+/// An optimizer of one's own takes [`crate::Graph::params`], declares its memory with [`crate::Graph::state`], and
+/// writes both with [`crate::Graph::write`]; [`crate::Graph::guard`] keeps them as they are when the loss is not finite.
+pub trait Optimizer: fmt::Debug + Send + Sync {
+    /// What its states are called: the learning rate is `name.learning_rate`.
+    fn name(&self) -> &str;
+
+    /// How the learning rate changes; the number of steps taken is the state `name.step`.
+    fn schedule(&self) -> Schedule {
+        Schedule::default()
+    }
+
+    /// Adds the step.
+    fn minimize_loss(&self, loss: Tensor<'_>);
+}
+
+macro_rules! optimizers {
+    ($($Optimizer:ident $name:literal)*) => {$(
+        impl Optimizer for $Optimizer {
+            fn name(&self) -> &str {
+                $name
+            }
+
+            fn schedule(&self) -> Schedule {
+                self.gradients.schedule
+            }
+
+            #[track_caller]
+            fn minimize_loss(&self, loss: Tensor<'_>) {
+                self.minimize(loss);
+            }
+        }
+    )*};
+}
+
+optimizers! { Adam "adam" Sgd "sgd" RmsProp "rmsprop" Adagrad "adagrad" Lion "lion" }

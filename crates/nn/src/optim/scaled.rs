@@ -53,9 +53,9 @@ impl RmsProp {
             let &(param, _, g) = one;
             let v = step.memory("v", one, 0.0);
             let v_next = v * self.rho + g.square() * (1.0 - self.rho);
-            step.graph.write(v, v_next);
+            step.write(v, v_next);
             let change = step.rate * (g / root(v_next, self.epsilon));
-            step.graph.write(param, param - change);
+            step.write(param, param - change);
         }
     }
 }
@@ -116,9 +116,9 @@ impl Adagrad {
             let &(param, _, g) = one;
             let a = step.memory("a", one, self.initial_accumulator);
             let a_next = a + g.square();
-            step.graph.write(a, a_next);
+            step.write(a, a_next);
             let change = step.rate * (g / root(a_next, self.epsilon));
-            step.graph.write(param, param - change);
+            step.write(param, param - change);
         }
     }
 }

@@ -62,14 +62,14 @@ impl Sgd {
             let &(param, _, g) = one;
             let descent = step.rate * g;
             if self.momentum == 0.0 {
-                step.graph.write(param, param - descent);
+                step.write(param, param - descent);
                 continue;
             }
             let m = step.memory("m", one, 0.0);
             let m_next = m * self.momentum - descent;
-            step.graph.write(m, m_next);
+            step.write(m, m_next);
             let change = if self.nesterov { m_next * self.momentum - descent } else { m_next };
-            step.graph.write(param, param + change);
+            step.write(param, param + change);
         }
     }
 }

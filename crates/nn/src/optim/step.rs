@@ -4,7 +4,8 @@ use super::gradients::{Graded, Gradients};
 use crate::graph::Graph;
 use crate::init::Init;
 use crate::tensor::Tensor;
-use eggrad_ir::{At, StateKind, TensorType, TypeError};
+use eggrad_ir::{At, DType, StateKind, TensorType, TypeError};
+use std::cell::Cell;
 
 /// Prefixes of the states of all optimizers.
 const NAMES: [&str; 5] = ["adam", "sgd", "rmsprop", "adagrad", "lion"];
@@ -49,6 +50,10 @@ pub(super) struct Step<'g> {
     pub(super) rate: Tensor<'g>,
     /// Every trainable parameter with its name and the gradient that the formula takes.
     pub(super) params: Vec<Graded<'g>>,
+    /// Whether this run takes a step; `None` when every run does.
+    takes: Option<Tensor<'g>>,
+    /// Number of this step, from 1, where it has been asked for.
+    number: Cell<Option<Tensor<'g>>>,
     at: At,
 }
 
@@ -104,22 +109,68 @@ impl<'g> Step<'g> {
         for (param, name) in params.into_iter().zip(names) {
             all.push((param, name, loss.grad(param)));
         }
-        let params = gradients.treat(all);
         let ty = TensorType::scalar(graph.float());
         let path = format!("{name}.learning_rate");
         let rate = graph.declare_root(&path, StateKind::Slot, ty, Init::Constant(rate), at);
-        Some(Step { graph, name, rate, params, at })
+        let (params, takes, number) = (vec![], None, Cell::new(None));
+        let mut step = Step { graph, name, rate, params, takes, number, at };
+        let all = step.averaged(all, gradients.accumulate);
+        step.params = gradients.treat(all);
+        if let Some(message) = gradients.schedule.misfit() {
+            let help = "steps are at least 1, factors finite and not negative";
+            graph.record(TypeError::new(name, at, message, help));
+            return None;
+        }
+        if !gradients.schedule.is_constant() {
+            step.rate = rate * gradients.schedule.of(step.count() - 1.0);
+        }
+        Some(step)
+    }
+
+    /// Gradients averaged over `runs` runs, in the last of which a step is taken.
+    #[track_caller]
+    fn averaged(&mut self, all: Vec<Graded<'g>>, runs: u32) -> Vec<Graded<'g>> {
+        if runs < 2 {
+            return all;
+        }
+        let ty = TensorType::scalar(DType::I32);
+        let path = format!("{}.run", self.name);
+        let run = self.graph.declare_root(&path, StateKind::Counter, ty, Init::Zeros, self.at);
+        let last = run.ge(f64::from(runs - 1));
+        self.graph.write(run, last.select(0.0, run + 1.0));
+        self.takes = Some(last);
+        let mut averaged = vec![];
+        for (param, path, gradient) in all {
+            let one = (param, path, gradient);
+            let sum = self.memory("sum", &one, 0.0);
+            let total = sum + one.2;
+            self.graph.write(sum, last.select(0.0, total));
+            averaged.push((one.0, one.1, total / f64::from(runs)));
+        }
+        averaged
+    }
+
+    /// Writes `value` to `state` in runs that take a step.
+    #[track_caller]
+    pub(super) fn write(&self, state: Tensor<'g>, value: Tensor<'g>) {
+        let value = self.takes.map_or(value, |takes| takes.select(value, state));
+        self.graph.write(state, value);
     }
 
     /// Declares the number of finished steps, one `i32`, and returns that of this step as a float: 1 in the first.
     #[track_caller]
     pub(super) fn count(&self) -> Tensor<'g> {
-        let ty = TensorType::scalar(eggrad_ir::DType::I32);
+        if let Some(number) = self.number.get() {
+            return number;
+        }
+        let ty = TensorType::scalar(DType::I32);
         let path = format!("{}.step", self.name);
         let step = self.graph.declare_root(&path, StateKind::Counter, ty, Init::Zeros, self.at);
         let next = step + 1.0;
-        self.graph.write(step, next);
-        next.cast(self.graph.float())
+        self.write(step, next);
+        let number = next.cast(self.graph.float());
+        self.number.set(Some(number));
+        number
     }
 
     /// `p - lr · decay · p`

@@ -1,4 +1,4 @@
-//! Layers: parameters under a name, and what they do to a tensor.
+//! Dense layers as functions: parameters under a name, and what they do to a tensor.
 
 use crate::graph::Graph;
 use crate::init::Init;

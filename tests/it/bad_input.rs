@@ -1,0 +1,259 @@
+//! What a user gets wrong with models and data: each error says what, where, and what to do.
+
+use eggrad::prelude::*;
+use ndarray::{Array1, Array2};
+use std::sync::Arc;
+
+fn model() -> Model {
+    let mut model = Sequential::new((
+        Dense::new(5).relu(),
+        Stack::new((Dense::new(4), Dense::new(3).softmax())).named("classifier"),
+    ));
+    model
+        .compile(SparseCategoricalCrossentropy::new(), Adam::new(0.1), Accuracy)
+        .expect("compiles");
+    model
+}
+
+fn data() -> (Array2<f32>, Array1<i32>) {
+    let x = Array2::from_shape_fn((10, 4), |(i, j)| (i * 4 + j) as f32 / 40.0);
+    (x, Array1::from_iter((0..10).map(|i| i % 3)))
+}
+
+/// Text of an error, with this file's name shortened.
+fn text<T>(result: Result<T, Error>) -> String {
+    let error = result.err().expect("must be refused");
+    error.to_string().replace(file!(), "here.rs")
+}
+
+#[test]
+fn labels_that_are_no_classes() {
+    let (x, y) = data();
+    let check = |labels: &dyn Fn(&mut Model) -> Result<History, Error>, parts: &[&str]| {
+        let text = text(labels(&mut model()));
+        parts.iter().for_each(|part| assert!(text.contains(part), "{text}"));
+    };
+    let mut high = y.clone();
+    high[7] = 3;
+    check(
+        &|m| m.fit(&x, &high, Fit::epochs(1)),
+        &["`fit` has the label 3 at row 7, but 3 classes"],
+    );
+    let mut low = y.clone();
+    low[2] = -1;
+    check(&|m| m.fit(&x, &low, Fit::epochs(1)), &["has the label -1 at row 2", "`ignore` a label"]);
+    let mut fraction = y.mapv(|v| v as f32);
+    model().fit(&x, &fraction, Fit::epochs(1)).expect("whole floats are class numbers");
+    fraction[4] = 0.5;
+    check(
+        &|m| m.fit(&x, &fraction, Fit::epochs(1)),
+        &["has the fractional label 0.5 at row 4", "`MeanSquaredError`"],
+    );
+    let one_hot = Array2::<f32>::zeros((10, 3));
+    check(
+        &|m| m.fit(&x, &one_hot, Fit::epochs(1)),
+        &["takes targets of shape [] in each row", "not [3]", "go with `CategoricalCrossentropy`"],
+    );
+}
+
+#[test]
+fn class_numbers_where_shares_are_meant() {
+    let (x, y) = data();
+    let mut model = Sequential::new((Dense::new(3).softmax(),));
+    model.compile(CategoricalCrossentropy::new(), Adam::new(0.1), ()).expect("compiles");
+    let found = text(model.fit(&x, &y, Fit::epochs(1)));
+    assert!(found.contains("go with `SparseCategoricalCrossentropy`"), "{found}");
+    let far = Array2::<f32>::from_elem((10, 3), 2.0);
+    let found = text(model.fit(&x, &far, Fit::epochs(1)));
+    assert!(found.contains("has the target 2 at row 0"), "{found}");
+}
+
+#[test]
+fn rows_of_another_width() {
+    let (x, y) = data();
+    let mut model = model();
+    model.fit(&x, &y, Fit::epochs(1)).expect("fits");
+    let wide = Array2::<f32>::zeros((10, 5));
+    let line = line!() + 1;
+    let found = text(model.fit(&wide, &y, Fit::epochs(1)));
+    let expected = format!(
+        "`fit` in layer `dense_1` takes rows of shape [4] as input 0, not [5]\n  at here.rs:{line}\n"
+    );
+    assert!(found.starts_with(&expected), "{found}");
+    let found = text(model.predict(&wide));
+    assert!(found.starts_with("`predict` in layer `dense_1` takes rows of shape [4]"), "{found}");
+    let found = text(model.evaluate(&wide, &y));
+    assert!(found.starts_with("`evaluate` in layer `dense_1` takes rows of shape [4]"), "{found}");
+}
+
+#[test]
+fn gaps_and_nothing() {
+    let (mut x, y) = data();
+    x[[3, 2]] = f32::NAN;
+    let found = text(model().fit(&x, &y, Fit::epochs(1)));
+    assert!(found.starts_with("`fit` holds NaN at row 3, column 2 of input 0"), "{found}");
+    let (x, _) = data();
+    let none = x.slice(ndarray::s![..0, ..]);
+    let found = text(model().fit(none, &[0i32; 0], Fit::epochs(1)));
+    assert!(found.starts_with("`fit` is given no rows"), "{found}");
+    let found = text(model().fit(&x, &[0, 1], Fit::epochs(1)));
+    assert!(found.starts_with("`fit` has 10 rows of inputs and 2 of targets"), "{found}");
+    let found = text(model().fit(&x, &y, Fit::epochs(1).batch(0)));
+    assert!(found.starts_with("`fit` asks for batches of no rows"), "{found}");
+    let found = text(model().fit(&x, &y, Fit::epochs(1).validation_split(1.0)));
+    assert!(found.starts_with("`fit` keeps 1 of the rows for validation"), "{found}");
+    let found = text(model().fit(&x, &y, Fit::epochs(1).class_weights([1.0, 2.0])));
+    assert!(found.starts_with("`fit` has 2 class weights, and none for row 2"), "{found}");
+    let found = text(model().fit(&x, &y, Fit::epochs(1).sample_weights([1.0])));
+    assert!(found.starts_with("`fit` has 1 sample weights for 10 rows"), "{found}");
+    let found = text(model().fit_batches(|_| Vec::<Batch<'_>>::new(), Fit::epochs(1)));
+    assert!(found.starts_with("`fit_batches` is given no batches"), "{found}");
+}
+
+#[test]
+fn steps_in_the_wrong_order() {
+    let (x, y) = data();
+    let mut model = Sequential::new((Dense::new(3),));
+    let found = text(model.fit(&x, &y, Fit::epochs(1)));
+    assert!(found.starts_with("`fit` comes before `compile`"), "{found}");
+    let found = text(model.evaluate(&x, &y));
+    assert!(found.starts_with("`evaluate` comes before `compile`"), "{found}");
+    let found = text(model.summary());
+    assert!(found.starts_with("`summary` needs to know what the inputs are"), "{found}");
+    let found = text(model.build());
+    assert!(found.contains("declare them with `.input([features])`"), "{found}");
+    let weights =
+        Weights::from([("dense_1.weight".to_string(), ndarray::ArrayD::zeros(vec![4, 3]))]);
+    let found = text(model.set_weights(&weights));
+    assert!(found.contains("which has none yet"), "{found}");
+}
+
+#[test]
+fn every_weight_that_does_not_fit_is_named() {
+    let mut model = model().input([4]);
+    model.build().expect("builds");
+    let zeros = |shape: &[usize]| ndarray::ArrayD::<f32>::zeros(shape);
+    let before = model.weights();
+    let weights = Weights::from([
+        ("dense_1.bias".to_string(), zeros(&[5])),
+        ("classifier.dense_2.weight".to_string(), zeros(&[3, 4])),
+        ("classifier.dense_3.weight".to_string(), zeros(&[4, 3])),
+    ]);
+    let found = text(model.set_weights(&weights));
+    assert!(
+        found.contains("`classifier.dense_2.weight` is f32[4, 3] in the model, not f32[3, 4]"),
+        "{found}"
+    );
+    assert!(found.contains("`classifier.dense_3.weight` is no weight of the model"), "{found}");
+    assert!(!found.contains("`dense_1.bias` is"), "{found}");
+    assert_eq!(model.weights(), before);
+}
+
+#[test]
+fn mistakes_in_layers_are_named_by_their_path() {
+    let check = |layers: Vec<AnyLayer>, shape: &[usize], parts: &[&str]| {
+        let mut model = Sequential::new(layers).input(shape);
+        let found = text(model.compile(MeanSquaredError, Sgd::new(0.1), ()));
+        parts.iter().for_each(|part| assert!(found.contains(part), "{found}"));
+    };
+    let line = line!() + 1;
+    let head = Stack::new((Dense::new(3), Dense::new(0))).named("head");
+    check(
+        vec![Arc::new(head)],
+        &[4],
+        &["`dense` in layer `head.dense_2` has no units", &format!("here.rs:{line}")],
+    );
+    check(
+        vec![Arc::new(Conv2d::new(4, 3))],
+        &[28, 28],
+        &["`conv2d` in layer `conv2d_1` takes [rows, height, width, channels]", "Reshape"],
+    );
+    check(
+        vec![Arc::new(Embedding::new(10, 3))],
+        &[5],
+        &["`embedding` in layer `embedding_1` takes integers below 10"],
+    );
+    check(
+        vec![Arc::new(Dropout::new(1.0))],
+        &[5],
+        &["`dropout` in layer `dropout_1` cannot have the rate 1"],
+    );
+    check(
+        vec![Arc::new(MultiHeadAttention::new(3))],
+        &[5, 4],
+        &["_1` of 3 heads takes sequences", "a multiple of the heads"],
+    );
+    check(vec![Arc::new(Dense::new(3).named("a.b"))], &[5], &["`dense` cannot be called \"a.b\""]);
+    let twice: Vec<AnyLayer> =
+        vec![Arc::new(Dense::new(3).named("a")), Arc::new(Dense::new(3).named("a"))];
+    check(twice, &[5], &["`dense` is called `a` like another layer"]);
+    check(
+        vec![Arc::new(Residual::new((Dense::new(3),)))],
+        &[5],
+        &["`residual` in layer `residual_1` adds [2, 3] to [2, 5]"],
+    );
+    let mut model = Sequential::new((Dense::new(1),)).input([2]);
+    let line = line!() + 1;
+    let found = text(model.compile(MeanSquaredError, Sgd::new(0.1), Accuracy));
+    assert!(found.contains("`accuracy` counts classes"), "{found}");
+    assert!(found.contains(&format!("  at here.rs:{line}\n")), "{found}");
+    let found =
+        text(model.compile(MeanSquaredError, Sgd::new(0.1).schedule(Schedule::steps(0, 0.5)), ()));
+    assert!(found.contains("`sgd` cannot have the schedule"), "{found}");
+    let found = text(model.compile((MeanSquaredError, MeanSquaredError), Sgd::new(0.1), ()));
+    assert!(found.contains("has 2 losses for 1 outputs"), "{found}");
+}
+
+/// Weights that grow without bounds, until the loss is infinite.
+#[test]
+fn a_loss_that_is_not_finite_keeps_the_last_good_weights() {
+    let x = [[1.0f32, 2.0], [3.0, -1.0]];
+    let y = [1.0f32, 2.0];
+    let build = || {
+        let mut model = Sequential::new((Dense::new(4), Dense::new(1))).seed(1);
+        model.compile(MeanSquaredError, Sgd::new(50.0), ()).expect("compiles");
+        model
+    };
+    let mut model = build();
+    let found = text(model.fit(&x, &y, Fit::epochs(100).batch(1)));
+    assert!(found.starts_with("`loss` is "), "{found}");
+    assert!(found.contains("nothing was written"), "{found}");
+    assert!(found.contains("whose operands hold "), "{found}");
+    let step = model.progress();
+    let place = format!("in step {} of epoch {}", step.step + 1, step.epoch + 1);
+    assert!(found.ends_with(&place), "{found}");
+    assert!(model.weights().values().flatten().all(|w| w.is_finite()), "{:?}", model.weights());
+    assert!(model.predict(&x).expect("predicts").iter().count() == 2);
+
+    let mut forgiven = build();
+    let fit = Fit::epochs(100).batch(1).callback(TerminateOnNan);
+    let history = forgiven.fit(&x, &y, fit).expect("ends without an error");
+    assert!(history.stopped.is_some_and(|why| why.contains("nothing was written")));
+    assert_eq!(forgiven.weights(), model.weights());
+}
+
+/// A finite loss with a gradient that is not: the next step finds out, and the weights go back.
+#[test]
+fn weights_that_a_gradient_broke_go_back() {
+    let mut model = Sequential::new((Dense::new(1).init(Init::Zeros).without_bias(),));
+    let loss = LossFn::new("root", Task::Numbers, |p, y| (p - y).square().sqrt());
+    model.compile(loss, Sgd::new(0.1), ()).expect("compiles");
+    // At p = y the derivative of the root of the square is 0/0, or a number after rewriting.
+    let fit = Fit::epochs(3).batch(1);
+    match model.fit(&[[1.0f32]], &[0.0f32], fit) {
+        Ok(history) => assert!(history.last_loss.is_finite()),
+        Err(error) => assert!(matches!(error, Error::NotFinite { .. }), "{error}"),
+    }
+    let weight = model.weight("dense_1.weight").expect("a weight");
+    assert!(weight.iter().all(|w| w.is_finite()), "{weight}");
+}
+
+#[test]
+fn a_callback_that_watches_nothing() {
+    let (x, y) = data();
+    let fit = Fit::epochs(2).callback(EarlyStopping::new("val_loss"));
+    let found = text(model().fit(&x, &y, fit));
+    assert!(found.contains("watches `val_loss`, which no epoch has: accuracy"), "{found}");
+    let found = text(model().set_learning_rate(f64::NAN));
+    assert!(found.starts_with("`learning_rate` cannot be NaN"), "{found}");
+}
