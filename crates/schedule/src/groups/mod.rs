@@ -8,8 +8,11 @@
 //!
 //! Where a lazy node's positions are no linear form of the loops, the node is *demanded*: the pass starts again with
 //! it solid. Demands only grow, so this ends.
+//!
+//! Last, solid nodes whose readers had better compute them themselves become lazy, see `again`.
 
 mod absorb;
+mod again;
 mod join;
 mod pull;
 mod setup;
@@ -145,9 +148,27 @@ pub(crate) fn group(legal: &Legal, fuse: bool, fixed: usize) -> Groups<'_> {
     }
     demands.extend(applied_to(legal));
     let setup = Setup::new(legal, fixed);
-    demands.extend(setup.border);
+    demands.extend(&setup.border);
+    let first = settle(legal, fuse, &setup, demands.clone(), &BTreeSet::new());
+    let again = if fuse { first.again(&demands) } else { BTreeSet::new() };
+    if again.is_empty() {
+        return first;
+    }
+    let second = settle(legal, fuse, &setup, demands, &again);
+    let ((bytes, kernels), (before, most)) = (second.traffic(), first.traffic());
+    if bytes < before && kernels <= most { second } else { first }
+}
+
+/// Passes until nothing more is demanded; nodes of `again` are lazy.
+fn settle<'g>(
+    legal: &'g Legal,
+    fuse: bool,
+    setup: &Setup,
+    mut demands: BTreeSet<NodeId>,
+    again: &BTreeSet<NodeId>,
+) -> Groups<'g> {
     loop {
-        let mut pass = Groups::new(legal, &demands, &setup.nodes);
+        let mut pass = Groups::new(legal, &demands, again, &setup.nodes);
         for id in legal.graph.ids().filter(|id| legal.live[id.index()]) {
             if pass.solid[id.index()] {
                 pass.place(id, fuse);
@@ -163,7 +184,12 @@ pub(crate) fn group(legal: &Legal, fuse: bool, fixed: usize) -> Groups<'_> {
 }
 
 impl<'g> Groups<'g> {
-    fn new(legal: &'g Legal, demands: &BTreeSet<NodeId>, setup: &[bool]) -> Groups<'g> {
+    fn new(
+        legal: &'g Legal,
+        demands: &BTreeSet<NodeId>,
+        again: &BTreeSet<NodeId>,
+        setup: &[bool],
+    ) -> Groups<'g> {
         let graph = &legal.graph;
         let count = graph.nodes().len();
         let mut users = vec![vec![]; count];
@@ -185,7 +211,7 @@ impl<'g> Groups<'g> {
         Groups {
             graph,
             legal,
-            solid: solid(legal, demands),
+            solid: solid(legal, demands, again),
             home: vec![None; count],
             at: vec![vec![]; count],
             arg: vec![vec![]; count],
@@ -320,7 +346,7 @@ fn applied_to(legal: &Legal) -> Vec<NodeId> {
 }
 
 /// Which live nodes are computed in one place only.
-fn solid(legal: &Legal, demands: &BTreeSet<NodeId>) -> Vec<bool> {
+fn solid(legal: &Legal, demands: &BTreeSet<NodeId>, again: &BTreeSet<NodeId>) -> Vec<bool> {
     let graph = &legal.graph;
     let mut solid = vec![false; graph.nodes().len()];
     // Nodes computed again by each reader of a lazy node.
@@ -332,8 +358,8 @@ fn solid(legal: &Legal, demands: &BTreeSet<NodeId>) -> Vec<bool> {
         }
         let total = 1 + node.inputs.iter().map(|i| cost[i.index()]).sum::<usize>();
         let nothing = node.ty.shape.elements() == 0;
-        solid[id.index()] =
-            !nothing && (demands.contains(&id) || !is_cheap(&node.op) || total > MAX_LAZY);
+        let lazy = is_cheap(&node.op) || again.contains(&id);
+        solid[id.index()] = !nothing && (demands.contains(&id) || !lazy || total > MAX_LAZY);
         cost[id.index()] = if solid[id.index()] { 0 } else { total };
     }
     solid
