@@ -323,3 +323,37 @@ fn gathers_from_computed_tables() {
     let plan = check(&graph, &inputs, &states);
     assert_eq!(plan.kernels.len(), 5, "{plan}");
 }
+
+/// What a few products make of a stored value is made again by each kernel that reads it, if it is large.
+#[test]
+fn large_values_that_are_cheap_are_not_kept() {
+    let step = |rows: usize, columns: usize| {
+        parsed(&format!(
+            "graph 2\nin x: f32[{rows}, 8]\nin w: f32[8, {columns}]\nin b: f32[{columns}]\n\
+             in u: f32[{columns}, 8]\nz = x @ w + b\ns = square(z)\nt = tanh(s * z)\n\
+             y = (z * t) @ u\ng = s * sum(y) + z * mean(y)\nout y = y\nout g = g\n"
+        ))
+    };
+    let stored = |plan: &Plan, elements: usize| {
+        let large = |b: &&eggrad_schedule::Buffer| {
+            b.elements == elements && !matches!(b.place, Place::Output(_))
+        };
+        plan.buffers.iter().filter(large).count()
+    };
+    let mut counts = vec![];
+    for (rows, columns) in [(150, 130), (15, 13)] {
+        let graph = step(rows, columns);
+        let mut rng = Rng::new(4);
+        let mut tensor = |dims: &[usize]| {
+            let ty = TensorType::new(DType::F32, dims.to_vec());
+            let values: Vec<f64> =
+                (0..ty.shape.elements()).map(|_| rng.uniform(-0.5, 0.5)).collect();
+            Tensor::from_values(ty, &values)
+        };
+        let inputs =
+            [tensor(&[rows, 8]), tensor(&[8, columns]), tensor(&[columns]), tensor(&[columns, 8])];
+        counts.push(stored(&check(&graph, &inputs, &[]), rows * columns));
+    }
+    // z and the operand of the second product; of small values the square too.
+    assert_eq!(counts, [2, 3]);
+}
