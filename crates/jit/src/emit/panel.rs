@@ -2,26 +2,32 @@
 //!
 //! A tile that walks along thousands of terms has forgotten the first ones of its operands when the next tile needs
 //! them. So the result is made in panels of rows, whose partial sums lie on the stack: all tiles of a panel take a
-//! block of terms, which stays in cache, then all of them the next one. Terms are added in the same order, and partial
-//! sums are rounded as they are in registers, so that no bit depends on it.
+//! block of terms, which stays in cache, then all of them the next one. Wide results are made some columns at a time.
+//! Terms are added in the same order, and partial sums are rounded as they are in registers, so that no bit depends on
+//! it.
 
 use crate::emit::memory::{lane_bytes, spill};
 use crate::emit::product::{Pass, Product, Spot, Work};
-use crate::emit::{Emitter, Pos, Shape};
+use crate::emit::{Emitter, Pos, Ptr, Shape};
 use eggrad_schedule::ProductKernel;
 
 /// Terms of a block, about.
 const TERMS: usize = 256;
 
 /// Bytes of the partial sums of a panel.
-const PANEL_BYTES: usize = 96 << 10;
+const PANEL_BYTES: usize = 256 << 10;
+
+/// Columns of a panel, about.
+const COLUMNS: usize = 512;
 
 /// How a product is cut up.
 pub(super) struct Panels {
     /// Rows of a panel, a multiple of those of a tile.
     pub(super) rows: usize,
-    /// Columns of a panel, rounded up to whole vectors.
+    /// Columns of a panel, a multiple of those of a tile unless they are all.
     columns: usize,
+    /// Lanes of the partial sums of a row: the columns, rounded up to whole vectors.
+    lanes: usize,
     /// Loops of `k` that go from block to block.
     outer: usize,
     /// Terms of a block of the innermost loop, where that is cut.
@@ -37,8 +43,10 @@ impl Panels {
         if !shape.is_vector() || terms < 2 * TERMS || tiles < 4 {
             return None;
         }
-        let columns = vectors * shape.lanes;
-        let room = PANEL_BYTES / (columns * shape.width) / tile.0 * tile.0;
+        let cut = vectors.div_ceil(vectors.div_ceil(COLUMNS / shape.lanes));
+        let columns = k.n.min(cut.next_multiple_of(tile.1) * shape.lanes);
+        let lanes = columns.next_multiple_of(shape.lanes);
+        let room = PANEL_BYTES / (lanes * shape.width) / tile.0 * tile.0;
         let rows = room.min(k.m.next_multiple_of(tile.0));
         if rows == 0 {
             return None;
@@ -50,7 +58,7 @@ impl Panels {
         let chunk = (length >= 2 * TERMS)
             .then(|| length.div_ceil(length / TERMS).next_multiple_of(4))
             .filter(|&chunk| chunk < length);
-        Some(Panels { rows, columns, outer, chunk })
+        Some(Panels { rows, columns, lanes, outer, chunk })
     }
 
     /// Terms of a block, where it is of one loop.
@@ -68,9 +76,29 @@ impl<'k, R: Copy> Product<'k, R> {
         panels: &Panels,
         range: Option<(R, R)>,
     ) {
+        let slot = g.slot(panels.rows * panels.lanes * lane_bytes(self.lane));
+        let whole = self.k.n / panels.columns * panels.columns;
+        let lp = g.open(whole, panels.columns, &[]);
+        let here = self.along_n(g, spot, lp.pos, 0);
+        self.rows_of_panels(g, &here, panels, (slot, panels.columns), range);
+        g.close(lp, &[]);
+        if whole < self.k.n {
+            let here = self.along_n(g, spot, Pos::Const(0), whole);
+            self.rows_of_panels(g, &here, panels, (slot, self.k.n - whole), range);
+        }
+    }
+
+    /// So many columns of all rows.
+    fn rows_of_panels(
+        &self,
+        g: &mut impl Emitter<Reg = R>,
+        spot: &Spot<'k, R>,
+        panels: &Panels,
+        (slot, columns): (Ptr<R>, usize),
+        range: Option<(R, R)>,
+    ) {
         let width = lane_bytes(self.lane);
-        let row = (panels.columns * width) as i64;
-        let slot = g.slot(panels.rows * panels.columns * width);
+        let row = (panels.lanes * width) as i64;
         let (begin, end) = match range {
             Some(range) => range,
             None => (g.position(0), g.position(self.k.m as i64)),
@@ -80,7 +108,7 @@ impl<'k, R: Copy> Product<'k, R> {
         let from = g.pos(lp.pos);
         let next = g.add_const(from, panels.rows as i64);
         let range = Some((from, g.least(next, end)));
-        let zeros = g.open(panels.rows * panels.columns, self.shape.lanes, &[]);
+        let zeros = g.open(panels.rows * panels.lanes, self.shape.lanes, &[]);
         let zero = g.constant(self.shape, self.lane, 0);
         let at = g.advance(slot, zeros.pos, width as i64);
         spill(g, self.shape, self.lane, zero, at);
@@ -88,8 +116,8 @@ impl<'k, R: Copy> Product<'k, R> {
         // Rows are counted from the first of the result.
         let first = g.advance(slot, Pos::Dyn(from), -row);
         let spot = Spot { partial: Some((first, row)), ..spot.clone() };
-        self.blocks(g, &spot, panels, 0, range);
-        self.columns(g, &spot, Pass { range, work: Work::Finish });
+        self.blocks(g, &spot, panels, 0, (columns, range));
+        self.columns(g, &spot, Pass { range, columns, work: Work::Finish });
         g.close(lp, &[]);
     }
 
@@ -100,27 +128,27 @@ impl<'k, R: Copy> Product<'k, R> {
         spot: &Spot<'k, R>,
         panels: &Panels,
         depth: usize,
-        range: Option<(R, R)>,
+        (columns, range): (usize, Option<(R, R)>),
     ) {
         let lengths = &self.k.k[depth..];
         if depth < panels.outer {
             let lp = g.open(lengths[0], 1, &[]);
             let spot = self.along_k(g, spot, depth, lp.pos, 0);
-            self.blocks(g, &spot, panels, depth + 1, range);
+            self.blocks(g, &spot, panels, depth + 1, (columns, range));
             g.close(lp, &[]);
             return;
         }
         let Some(chunk) = panels.chunk else {
-            return self.columns(g, spot, Pass { range, work: Work::Add(lengths) });
+            return self.columns(g, spot, Pass { range, columns, work: Work::Add(lengths) });
         };
         let rest = lengths[0] % chunk;
         let lp = g.open(lengths[0] - rest, chunk, &[]);
         let block = self.along_k(g, spot, depth, lp.pos, 0);
-        self.columns(g, &block, Pass { range, work: Work::Add(&[chunk]) });
+        self.columns(g, &block, Pass { range, columns, work: Work::Add(&[chunk]) });
         g.close(lp, &[]);
         if rest > 0 {
             let block = self.along_k(g, spot, depth, Pos::Const(0), lengths[0] - rest);
-            self.columns(g, &block, Pass { range, work: Work::Add(&[rest]) });
+            self.columns(g, &block, Pass { range, columns, work: Work::Add(&[rest]) });
         }
     }
 }

@@ -79,7 +79,7 @@ pub(crate) fn emit<E: Emitter>(g: &mut E, k: &ProductKernel, begin: E::Reg, end:
     let spot = Spot { a: ptrs[0], b: ptrs[1], partial: None, site };
     match panels {
         Some(panels) => product.panels(g, &spot, &panels, range),
-        None => product.columns(g, &spot, Pass { range, work: Work::All }),
+        None => product.columns(g, &spot, Pass { range, columns: k.n, work: Work::All }),
     }
     close_outer(g, loops);
 }
@@ -148,6 +148,8 @@ pub(super) enum Work<'w> {
 pub(super) struct Pass<'w, R> {
     /// Range of rows; all of them if it is none.
     pub(super) range: Option<(R, R)>,
+    /// Number of columns, from those of the place on.
+    pub(super) columns: usize,
     pub(super) work: Work<'w>,
 }
 
@@ -191,7 +193,7 @@ impl<'k, R: Copy> Product<'k, R> {
         self.k.batch.len()
     }
 
-    fn along_n(
+    pub(super) fn along_n(
         &self,
         g: &mut impl Emitter<Reg = R>,
         spot: &Spot<'k, R>,
@@ -243,7 +245,7 @@ impl<'k, R: Copy> Product<'k, R> {
         Spot { a, b, ..spot.clone() }
     }
 
-    /// All tiles.
+    /// All tiles of the columns of a pass.
     pub(super) fn columns(
         &self,
         g: &mut impl Emitter<Reg = R>,
@@ -252,7 +254,7 @@ impl<'k, R: Copy> Product<'k, R> {
     ) {
         let (rows, lanes) = (self.tile.0, self.shape.lanes);
         let block = self.tile.1 * lanes;
-        let looped = self.k.n / block * block;
+        let looped = pass.columns / block * block;
         if looped > 0 {
             let lp = g.open(looped, block, &[]);
             let spot = self.along_n(g, spot, lp.pos, 0);
@@ -261,7 +263,7 @@ impl<'k, R: Copy> Product<'k, R> {
             self.rows(g, &spot, tile, pass);
             g.close(lp, &[]);
         }
-        let rest = self.k.n - looped;
+        let rest = pass.columns - looped;
         if rest > 0 {
             let spot = self.along_n(g, spot, Pos::Const(0), looped);
             let (vectors, last) = (rest.div_ceil(lanes), (rest - 1) % lanes + 1);
