@@ -42,7 +42,8 @@ impl Model {
     /// What the model makes of each row of `x`: any number of them, from any number of threads.
     ///
     /// Where rows stay apart, they are computed some hundred at a time and the last ones padded, so that few sizes are
-    /// compiled; where they meet, as in a mean over the batch, all at once.
+    /// compiled; where they meet, as in a mean over the batch, all at once. A model that has neither been told its inputs
+    /// nor fitted is compiled anew in each call.
     ///
     /// # Errors
     /// When the rows do not fit the model, or it has several outputs.
