@@ -15,6 +15,32 @@ fn layer(layer: impl Layer + 'static) -> AnyLayer {
     Arc::new(layer)
 }
 
+/// Loss and bias of a step in which rows count differently.
+fn weighted_step(spelling: &Spelling) -> (f64, ndarray::ArrayD<f32>) {
+    let x = [[1.0f32, 0.0, -1.0], [-1.0, 1.0, 0.0], [0.0, -1.0, 1.0], [0.02, 0.01, 0.0]];
+    let mut model = spelling.model();
+    let fit = Fit::epochs(1).batch(4).shuffle(false).sample_weights([1.0, 2.0, 0.0, 5.0]);
+    let fit = fit.class_weights([0.5, 1.0, 2.0]);
+    let history = model.fit(&x, &[0, 0, 0, 2], fit).expect(spelling.name);
+    (history.first_loss, model.weight("dense_1.bias").expect("a bias"))
+}
+
+#[test]
+fn weights_of_rows_keep_the_loss_stable() {
+    let plain = ["temperature", "smoothing", "focal"];
+    let all: Vec<Spelling> = classes().into_iter().filter(|s| !plain.contains(&s.name)).collect();
+    let (loss, bias) = weighted_step(&all[0]);
+    // Losses 0, 2000 and log(1 + e^10 + e^20), of which the weights are 0.5, 1 and 10.
+    let last = (1.0 + 10f64.exp() + 20f64.exp()).ln();
+    assert!((loss - (2000.0 + 10.0 * last) / 11.5).abs() < 1e-3, "{loss}");
+    for spelling in &all[1..] {
+        let (other, moved) = weighted_step(spelling);
+        assert!((other - loss).abs() < 1e-4 * loss, "{}: {other}, not {loss}", spelling.name);
+        let apart = moved.iter().zip(&bias).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(apart < 1e-7, "{}: {moved}, not {bias}", spelling.name);
+    }
+}
+
 /// Three classes, each from a logit.
 fn classes() -> Vec<Spelling> {
     let sparse = SparseCategoricalCrossentropy::new;

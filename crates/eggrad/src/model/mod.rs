@@ -134,7 +134,8 @@ impl Model {
     }
 
     /// Says what the model is trained for: a loss (a tuple of them for several outputs), an optimizer, and metrics.
-    /// Parameters stay as they are; what another optimizer remembers begins anew.
+    /// Parameters stay as they are; what optimizers remember begins anew, so that states to go on with are put into the
+    /// store after this.
     ///
     /// # Errors
     /// Where inputs have been declared, every mistake in the model, its loss or its optimizer.
