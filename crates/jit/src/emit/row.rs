@@ -5,7 +5,7 @@ use crate::emit::body::Code;
 use crate::emit::fold::{combine_some, identity, tree};
 use crate::emit::memory::{Site, lane_bytes, reload, spill, stride_bytes};
 use crate::emit::transpose::Transpose;
-use crate::emit::{Emitter, Loop, Pos, Ptr};
+use crate::emit::{Emitter, Loop, Loops, Pos, Ptr};
 use eggrad_body::{Body, Lane};
 use eggrad_schedule::{Access, FOLD_LANES, Fold, Phase, RowKernel, Store};
 
@@ -45,6 +45,9 @@ pub(crate) fn open_outer<E: Emitter>(
     loops
 }
 
+/// Where a loop begins and ends.
+type Range<E> = (<E as Loops>::Reg, <E as Loops>::Reg);
+
 /// Opens all loops of `sizes` but the last one; returns them and the range of the last.
 pub(super) fn open_but_last<E: Emitter>(
     g: &mut E,
@@ -53,7 +56,7 @@ pub(super) fn open_but_last<E: Emitter>(
     range: (E::Reg, E::Reg),
     ptrs: &mut [Ptr<E::Reg>],
     positions: &mut Vec<Pos<E::Reg>>,
-) -> (Vec<Loop<E>>, (E::Reg, E::Reg)) {
+) -> (Vec<Loop<E>>, Range<E>) {
     let [first @ .., last] = sizes else { panic!("internal error: there is no outer loop") };
     if first.is_empty() {
         return (vec![], range);
