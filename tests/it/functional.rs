@@ -79,6 +79,25 @@ fn one_layer_in_two_places() {
     assert_eq!(paths, expected);
 }
 
+#[test]
+fn a_look_inside() {
+    let model = Sequential::new((
+        Dense::new(4).relu(),
+        Stack::new((Dense::new(2),)).named("head"),
+        Activation::Softmax,
+    ))
+    .input([3]);
+    let x = array![[1.0f32, -2.0, 0.5], [0.0, 1.0, 1.0]];
+    let inside = model.activations(&x).expect("activations");
+    let paths: Vec<&str> = inside.iter().map(|(path, _)| path.as_str()).collect();
+    assert_eq!(paths, ["dense_1", "head.dense_1", "head", "softmax_1"]);
+    assert_eq!(inside[0].1.shape(), [2, 4]);
+    assert!(inside[0].1.iter().all(|v| *v >= 0.0));
+    assert_eq!(inside[1].1, inside[2].1);
+    let predicted = model.predict(&x).expect("predicts");
+    assert!(inside[3].1.iter().zip(&predicted).all(|(a, b)| (a - b).abs() < 1e-6));
+}
+
 /// A layer of one's own: a dense layer whose weight is the product of two narrow ones.
 #[derive(Debug)]
 struct LowRank {

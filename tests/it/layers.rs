@@ -180,7 +180,7 @@ fn dropout_drops_in_training_alone() {
 fn normalisation_of_data() {
     let x =
         Array2::from_shape_fn((50, 3), |(i, j)| if j == 2 { 7.0 } else { (i * (j + 1)) as f32 });
-    let layer = Normalization::adapt(x.as_slice().expect("rows"), 3);
+    let layer = Normalization::adapt(&x, 3);
     let made = Sequential::new((layer,)).predict(&x).expect("predicts");
     for column in 0..2 {
         let values: Vec<f32> = (0..50).map(|i| made[[i, column]]).collect();

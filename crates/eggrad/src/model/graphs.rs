@@ -161,7 +161,7 @@ impl Model {
                 continue;
             };
             for (k, sum) in metric.sums(seen).into_iter().enumerate() {
-                g.output(&format!("{}.{k}", metric.name()), sum);
+                g.output(&format!("metric_{m}_{k}"), sum);
                 slots.push(Slot::Metric(m));
             }
         }

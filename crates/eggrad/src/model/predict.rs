@@ -4,15 +4,17 @@ use super::Model;
 use super::graphs::Slot;
 use super::source::{Buffers, Totals};
 use crate::error::Error;
-use crate::program::Session;
+use crate::pipeline::Options;
+use crate::program::{Program, Session};
 use crate::rows::stay_apart;
 use crate::store::Store;
 use crate::values::{IntoValues, Values};
-use eggrad_ir::{At, TypeError};
+use eggrad_ir::{At, DType, TensorType, TypeError};
 use eggrad_jit::ArrayMut;
-use eggrad_nn::Mode;
+use eggrad_nn::{Context, Graph, Mode};
 use ndarray::{ArrayD, IxDyn};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Rows that `predict` and `evaluate` compute at a time; a power of two.
 const ROWS: usize = 256;
@@ -42,7 +44,8 @@ impl Model {
     /// What the model makes of each row of `x`: any number of them, from any number of threads.
     ///
     /// Where rows stay apart, they are computed some hundred at a time and the last ones padded, so that few sizes are
-    /// compiled; where they meet, as in a mean over the batch, all at once.
+    /// compiled; where they meet, as in a mean over the batch, all at once. A model that has neither been told its inputs
+    /// nor fitted is compiled anew in each call.
     ///
     /// # Errors
     /// When the rows do not fit the model, or it has several outputs.
@@ -135,6 +138,55 @@ impl Model {
             array.expect("internal error: as many numbers as the shape says")
         });
         Ok(shaped.collect())
+    }
+
+    /// What every layer makes of the rows `x`, by path, in the order of the layers, with those inside of others before
+    /// them: for a look inside. Compiled anew in each call. A layer that is applied twice is there twice.
+    ///
+    /// # Errors
+    /// When the rows do not fit the model, or inputs have not been declared and nothing was fitted.
+    #[track_caller]
+    pub fn activations<'a>(
+        &self,
+        x: impl IntoValues<'a>,
+    ) -> Result<Vec<(String, ArrayD<f32>)>, Error> {
+        let at = At::here();
+        let x = x.into_values();
+        let (_, rows) = self.check_inputs("activations", &x, true, at)?;
+        let inputs = self.known_inputs("activations")?;
+        let g = Graph::new();
+        let cx = Context::new(&g, Mode::Predict);
+        let inputs: Vec<(usize, &TensorType)> = inputs.iter().enumerate().collect();
+        let tensors = inputs.iter().map(|(i, ty)| {
+            let shape = [&[rows], ty.shape.dims()].concat();
+            g.input_of(&format!("input_{i}"), ty.dtype, shape)
+        });
+        self.module.forward(&cx, &tensors.collect::<Vec<_>>());
+        let made = cx.made();
+        for (i, (_, tensor)) in made.iter().enumerate() {
+            g.output(&format!("layer_{i}"), tensor.cast(DType::F32));
+        }
+        g.freeze();
+        let program =
+            Arc::new(Program::compile(&g, &Options { dump: None, ..self.options.clone() })?);
+        let mut store = Store::new(self.store.seed());
+        let (mut session, store) = if self.store.states().next().is_none() {
+            (Session::new(&program, &mut store)?, &store)
+        } else {
+            (Session::over(&program, &self.store)?, &self.store)
+        };
+        let mut batch =
+            Buffers::new(&inputs.iter().map(|(_, ty)| (*ty).clone()).collect::<Vec<_>>());
+        x.iter().enumerate().for_each(|(i, x)| batch.copy(i, x));
+        let outputs = &program.executable().plan().outputs;
+        let mut results: Vec<ArrayD<f32>> =
+            outputs.iter().map(|o| ArrayD::zeros(o.ty.shape.dims())).collect();
+        let mut arrays: Vec<ArrayMut<'_>> = results
+            .iter_mut()
+            .filter_map(|result| result.as_slice_mut().map(ArrayMut::F32))
+            .collect();
+        session.run_shared_at(store, &batch.arrays(), &mut arrays, at)?;
+        Ok(made.into_iter().map(|(path, _)| path).zip(results).collect())
     }
 
     /// A model of the same module and seed that nothing is known of.

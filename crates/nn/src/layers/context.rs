@@ -58,6 +58,7 @@ pub struct Context<'g> {
     states: RefCell<BTreeMap<String, Tensor<'g>>>,
     penalties: RefCell<Vec<Tensor<'g>>>,
     rows: RefCell<Vec<LayerRow>>,
+    made: RefCell<Vec<(String, Tensor<'g>)>>,
     frozen: Cell<bool>,
 }
 
@@ -74,6 +75,7 @@ impl<'g> Context<'g> {
             states: RefCell::default(),
             penalties: RefCell::default(),
             rows: RefCell::default(),
+            made: RefCell::default(),
             frozen: Cell::new(false),
         }
     }
@@ -119,6 +121,11 @@ impl<'g> Context<'g> {
     /// Layers written so far, each before those inside.
     pub fn rows(&self) -> Vec<LayerRow> {
         self.rows.borrow().clone()
+    }
+
+    /// What each layer has made so far, by path, in the order in which they were done.
+    pub fn made(&self) -> Vec<(String, Tensor<'g>)> {
+        self.made.borrow().clone()
     }
 
     /// Path of the layer being written; empty outside.
@@ -174,6 +181,7 @@ impl<'g> Context<'g> {
         let result = self.graph.written_at(line, || self.graph.layer_at(&place, body));
         self.path.replace(outside);
         self.frozen.set(frozen);
+        self.made.borrow_mut().push((path.clone(), result));
         let (trainable, fixed) = self.graph.numbers_below(&path);
         let row = &mut self.rows.borrow_mut()[index];
         (row.output, row.trainable, row.fixed) = (result.ty(), trainable, fixed);

@@ -53,12 +53,14 @@ pub struct Normalization {
 }
 
 impl Normalization {
-    /// Adapted to rows of `columns` features each, row-major.
+    /// Adapted to rows of `columns` features each, row-major: `Normalization::adapt(&x, 3)` for an array, slice or
+    /// vector.
     ///
     /// # Errors
     /// Recorded in the graph where it is applied: no columns, no rows, or a row that is not complete.
     #[track_caller]
-    pub fn adapt(values: &[f32], columns: usize) -> Normalization {
+    pub fn adapt<'a>(values: impl IntoIterator<Item = &'a f32>, columns: usize) -> Normalization {
+        let values: Vec<f32> = values.into_iter().copied().collect();
         let rows = values.chunks_exact(columns.max(1));
         let valid = columns > 0 && !values.is_empty() && rows.remainder().is_empty();
         let count = if valid { rows.len() as f64 } else { 0.0 };

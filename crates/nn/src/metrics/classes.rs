@@ -214,3 +214,31 @@ fn per_class(sums: &[f64], value: impl Fn(f64, f64, f64) -> f64) -> f64 {
     };
     if n == 2 { of(1) } else { (0..n).map(of).sum::<f64>() / n as f64 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_counts() {
+        let near = |found: f64, expected: f64| {
+            assert!((found - expected).abs() < 1e-12, "{found}, not {expected}");
+        };
+        // Two classes: 3 true negatives, 1 false positive, 2 false negatives, 4 true positives.
+        let two = [3.0, 1.0, 2.0, 4.0];
+        near(Precision.value(&two), 0.8);
+        near(Recall.value(&two), 4.0 / 6.0);
+        near(F1.value(&two), 8.0 / 11.0);
+        near(ConfusionMatrix.value(&two), 0.7);
+        // Three classes, of which the last is never predicted.
+        let three = [2.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 2.0, 0.0];
+        near(Precision.value(&three), (2.0 / 3.0 + 1.0 / 3.0) / 3.0);
+        near(Recall.value(&three), (1.0 + 0.5) / 3.0);
+        near(F1.value(&three), (0.8 + 2.0 / 5.0) / 3.0);
+        // One positive in the highest bin, negatives half below and half in the same.
+        let mut bins = vec![0.0; 2 * BINS];
+        (bins[BINS - 1], bins[BINS], bins[2 * BINS - 1]) = (1.0, 1.0, 1.0);
+        near(Auc.value(&bins), 0.75);
+        assert!(Accuracy.value(&[0.0, 0.0]).is_nan());
+    }
+}
