@@ -1,6 +1,10 @@
 //! What training did, as plain data.
 
+use crate::error::Error;
+use crate::plot::EpochPlot;
 use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
 
 /// What an epoch reached.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -20,6 +24,21 @@ impl Epoch {
     /// Mean loss over the rows of the epoch, each as it was before its step.
     pub fn loss(&self) -> f64 {
         self.get("loss")
+    }
+}
+
+/// One line: `epoch 3  loss 0.1234  accuracy 0.9700`, without the learning rate.
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "epoch {}", self.number)?;
+        let mut names: Vec<&String> =
+            self.values.keys().filter(|name| *name != "learning_rate").collect();
+        // The loss first, validation data last.
+        names.sort_by_key(|name| {
+            let own = name.strip_prefix("val_").unwrap_or(name);
+            (own.len() < name.len(), own != "loss")
+        });
+        names.into_iter().try_for_each(|name| write!(f, "  {name} {:.4}", self.get(name)))
     }
 }
 
@@ -78,10 +97,36 @@ impl History {
         names
     }
 
+    /// Draws all values over the epochs into an SVG file: a panel for each metric, with that of validation data.
+    ///
+    /// # Errors
+    /// When there is no epoch, and when the file cannot be written.
+    pub fn plot(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let first = self.epochs.first().map_or(1, |epoch| epoch.number);
+        let empty = EpochPlot::new("training").from_epoch(first);
+        let curves = self.names().into_iter();
+        curves.fold(empty, |plot, name| plot.curve(name, self.get(name))).save(path)
+    }
+
     /// Median wall time of a step on a full batch, in microseconds; NaN without steps.
     pub fn median_step_us(&self) -> f64 {
         let mut times = self.step_us.clone();
         times.sort_by(f64::total_cmp);
         times.get(times.len() / 2).copied().unwrap_or(f64::NAN)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_epoch_is_a_line() {
+        let values = [("accuracy", 0.5), ("learning_rate", 0.01), ("loss", 1.0)];
+        let of_validation = [("val_accuracy", 0.25), ("val_loss", 2.0)];
+        let values = values.into_iter().chain(of_validation);
+        let values = values.map(|(name, value)| (name.to_string(), value)).collect();
+        let line = "epoch 7  loss 1.0000  accuracy 0.5000  val_loss 2.0000  val_accuracy 0.2500";
+        assert_eq!(Epoch { number: 7, values }.to_string(), line);
     }
 }
