@@ -33,8 +33,8 @@ fn images(rng: &mut ChaCha8Rng) -> (Array3<f32>, Vec<f32>) {
     let x = Array3::from_shape_fn((BATCH, SIDE, SIDE), |(image, row, column)| {
         let (upright, width, shift) = kinds[image];
         let place = if upright { column } else { row } + shift;
-        let stripe = if (place / width).is_multiple_of(2) { 1.0 } else { 0.0 };
-        stripe + 0.5 * rng.random::<f32>()
+        let stripe = if (place / width).is_multiple_of(2) { 1.0 } else { -1.0 };
+        stripe + rng.random::<f32>() - 0.5
     });
     (x, kinds.iter().map(|kind| f32::from(kind.0)).collect())
 }
@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Sequential::new((Flatten::new(), Dense::new(8).relu(), Dense::new(1).sigmoid()))
             .input([SIDE, SIDE])
             .seed(args.seed);
-    model.compile(BinaryCrossentropy::new(), Adam::new(1e-4), Accuracy)?;
+    model.compile(BinaryCrossentropy::new(), Adam::new(1e-6), Accuracy)?;
     println!("{}\n", model.summary()?);
 
     let start = Instant::now();
