@@ -43,12 +43,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let fit = Fit::epochs(args.epochs).batch(20).seed(args.seed);
     let history = model.fit(train.x(), train.y(), fit)?;
-    println!("\n600 beats to train on:   loss {:.4}", history.last("loss"));
-    println!("400 beats never seen:    {}", model.evaluate(test.x(), test.y())?);
-    for (beat, label) in test.y().iter().enumerate().take(6) {
-        let one =
-            eggrad::ndarray::ArrayView2::from_shape((1, 100), &test.features[beat * 100..][..100])?;
-        let p = model.predict(one)?[[0, 0]];
+    println!("\n600 beats to train on:  loss {:.4}", history.last("loss"));
+    println!("400 beats never seen:   {}", model.evaluate(test.x(), test.y())?);
+    let said = model.predict(test.x())?;
+    for (beat, (p, label)) in said.iter().zip(&test.labels).enumerate().take(6) {
         println!("beat {beat}: p(not normal) = {p:.3}, label {label}");
     }
     Ok(())
