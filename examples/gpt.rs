@@ -50,8 +50,8 @@ fn network(characters: usize, seed: u64) -> Result<Model, Error> {
     let mut model = Sequential::new((
         Embedding::new(characters, WIDTH),
         PositionEmbedding::new(LENGTH),
-        TransformerBlock::new(4, 4 * WIDTH).causal(),
-        TransformerBlock::new(4, 4 * WIDTH).causal(),
+        TransformerBlock::new(4, 4 * WIDTH).causal().dropout(0.2),
+        TransformerBlock::new(4, 4 * WIDTH).causal().dropout(0.2),
         LayerNorm::new(),
         Dense::new(characters).softmax(),
     ))

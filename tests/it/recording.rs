@@ -102,9 +102,14 @@ fn a_history_is_drawn() -> Result<(), Error> {
     let path = folder.path().join("curve.svg");
     model().fit(&X, &Y, fit(3).validation(&X, &Y))?.plot(&path)?;
     let svg = std::fs::read_to_string(&path).expect("a picture");
-    for name in ["loss", "val_loss", "accuracy", "val_accuracy", "learning_rate"] {
-        assert!(svg.contains(name), "no {name}");
-    }
+    let places = ["loss", "val_loss", "accuracy", "val_accuracy"].map(|name| svg.find(name));
+    assert!(places.iter().all(Option::is_some), "{places:?}");
+    assert!(places[0] < places[2], "the loss stands first");
+    assert!(!svg.contains("learning_rate"), "it does not change");
+    let rates = LearningRateSchedule(|done| 0.1 / (done + 1) as f64);
+    model().fit(&X, &Y, fit(3).callback(rates))?.plot(&path)?;
+    let svg = std::fs::read_to_string(&path).expect("a picture");
+    assert!(svg.find("learning_rate") > svg.find("accuracy"), "it stands last");
     let error = History::default().plot(&path).expect_err("no epochs");
     assert!(error.to_string().contains("no point"), "{error}");
     Ok(())
@@ -125,11 +130,11 @@ fn a_look_inside_is_in_the_notation_of_books() -> Result<(), Error> {
     let inside = model.inside(&[[3.0f32, 5.0], [0.0, 0.0]])?;
     // (3 - 1) / 2 and (5 - 1) / 2; 1 + 4 + 0.5 and -1 + 6 - 9; 4 · 5.5.
     let table = "
-        layer            parameters                  makes  values
-a^[0]  input                                         [2]       3.000   5.000
-a^[1]  normalization_1  mean [2], variance [2]       [2]       1.000   2.000
-a^[2]  dense_1          W^[2] [2, 2], b^[2] [2]      [2]       5.500   0.000
-a^[3]  head             dense_1.bias [1], dense_1.weight [2, 1]  [1]      22.000";
+       layer            parameters                              makes  values
+a^[0]  input                                                    [2]    3.000  5.000
+       normalization_1  mean [2], variance [2]                  [2]    1.000  2.000
+a^[1]  dense_1          W^[1] [2, 2], b^[1] [2]                 [2]    5.500  0.000
+a^[2]  head             dense_1.bias [1], dense_1.weight [2, 1]  [1]    22.000";
     let words = |text: &str| text.split_whitespace().map(str::to_string).collect::<Vec<_>>();
     assert_eq!(words(&inside.to_string()), words(table), "{inside}");
     assert_eq!(inside.layers[2].made, ndarray::array![5.5f32, 0.0].into_dyn());

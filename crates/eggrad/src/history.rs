@@ -33,13 +33,15 @@ impl fmt::Display for Epoch {
         write!(f, "epoch {}", self.number)?;
         let mut names: Vec<&String> =
             self.values.keys().filter(|name| *name != "learning_rate").collect();
-        // The loss first, validation data last.
-        names.sort_by_key(|name| {
-            let own = name.strip_prefix("val_").unwrap_or(name);
-            (own.len() < name.len(), own != "loss")
-        });
+        names.sort_by_key(|name| place(name));
         names.into_iter().try_for_each(|name| write!(f, "  {name} {:.4}", self.get(name)))
     }
+}
+
+/// Where a value stands among others: the loss first, those of validation data last.
+fn place(name: &str) -> (bool, bool) {
+    let own = name.strip_prefix("val_").unwrap_or(name);
+    (own.len() < name.len(), own != "loss")
 }
 
 /// Whether training goes on.
@@ -97,14 +99,19 @@ impl History {
         names
     }
 
-    /// Draws all values over the epochs into an SVG file: a panel for each metric, with that of validation data.
+    /// Draws all values over the epochs into an SVG file: a panel for the loss and for each metric, with that of
+    /// validation data; the learning rate where it changes.
     ///
     /// # Errors
     /// When there is no epoch, and when the file cannot be written.
     pub fn plot(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let first = self.epochs.first().map_or(1, |epoch| epoch.number);
         let empty = EpochPlot::new("training").from_epoch(first);
-        let curves = self.names().into_iter();
+        let mut names = self.names();
+        let rates = self.get("learning_rate");
+        names.retain(|name| *name != "learning_rate" || rates.iter().any(|rate| *rate != rates[0]));
+        names.sort_by_key(|name| (*name == "learning_rate", place(name)));
+        let curves = names.into_iter();
         curves.fold(empty, |plot, name| plot.curve(name, self.get(name))).save(path)
     }
 

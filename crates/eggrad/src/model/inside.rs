@@ -4,13 +4,15 @@ use super::Model;
 use super::weights::of_layers;
 use crate::error::Error;
 use crate::values::{IntoValues, Numbers, Values};
+use eggrad_ir::StateKind;
 use eggrad_nn::Mode;
 use ndarray::ArrayD;
 use std::fmt;
 
 /// What a model makes of one input, layer by layer; printed as a table.
 ///
-/// `a^[0]` is the input, `a^[l]` what layer `l` makes of `a^[l-1]`, `W^[l]` and `b^[l]` its weight and bias.
+/// `a^[0]` is the input, `a^[l]` what layer `l` makes, `W^[l]` and `b^[l]` its weight and bias. Layers count that have
+/// parameters; what others make, such as a pooling, stands between without a number.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Inside {
     /// The input, then every layer that lies in no other.
@@ -24,14 +26,16 @@ pub struct InsideRow {
     pub path: String,
     /// Kind, such as `dense`; empty for the input.
     pub kind: String,
+    /// Number of the layer: 0 for the input, `None` for a layer without parameters.
+    pub number: Option<usize>,
     /// Names of parameters and statistics within the layer, and their shapes.
     pub parameters: Vec<(String, Vec<usize>)>,
     /// What it makes, without the axis of rows.
     pub made: ArrayD<f32>,
 }
 
-/// Most numbers that the table shows of a layer.
-const SHOWN: usize = 6;
+/// Most numbers that the table shows of a layer; of more it shows the range.
+const SHOWN: usize = 10;
 
 impl Model {
     /// What every layer makes of the first row of `x`: for a look inside a model of one input whose layers follow each
@@ -55,8 +59,15 @@ impl Model {
             };
             let made = ArrayD::from_shape_vec(&x.shape()[1..], numbers)
                 .expect("internal error: a row has the numbers of its shape");
-            layers.push(InsideRow { path, kind: String::new(), parameters: vec![], made });
+            layers.push(InsideRow {
+                path,
+                kind: String::new(),
+                number: Some(0),
+                parameters: vec![],
+                made,
+            });
         }
+        let mut count = 0;
         for row in written.layers.iter().filter(|row| row.depth == 0) {
             let Some((path, made)) = made.iter().find(|(path, _)| *path == row.path) else {
                 continue;
@@ -66,14 +77,21 @@ impl Model {
                 Some(name.to_string())
             };
             let states = self.store.states().filter(|state| of_layers(state.1));
-            let mut parameters: Vec<(String, Vec<usize>)> = states
-                .filter_map(|(path, _, ty)| Some((within(path)?, ty.shape.dims().to_vec())))
-                .collect();
+            let mut parameters: Vec<(String, Vec<usize>)> = vec![];
+            let mut counts = false;
+            for (path, kind, ty) in states {
+                if let Some(name) = within(path) {
+                    parameters.push((name, ty.shape.dims().to_vec()));
+                    counts |= kind != StateKind::Stat;
+                }
+            }
+            count += usize::from(counts);
             // The weight first, as in W·a + b.
             parameters.sort_by_key(|(name, _)| (name != "weight", name.clone()));
             layers.push(InsideRow {
                 path: path.clone(),
                 kind: row.kind.clone(),
+                number: counts.then_some(count),
                 parameters,
                 made: made.index_axis(ndarray::Axis(0), 0).to_owned(),
             });
@@ -84,24 +102,29 @@ impl Model {
 
 impl fmt::Display for Inside {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let inputs = self.layers.iter().filter(|row| row.kind.is_empty()).count();
         let mut table = vec![["", "layer", "parameters", "makes", "values"].map(String::from)];
-        for (i, row) in self.layers.iter().enumerate() {
-            let l = (i + 1).saturating_sub(inputs);
+        for row in &self.layers {
+            let number = row.number.map(|l| format!("^[{l}]")).unwrap_or_default();
             let named = |(name, shape): &(String, Vec<usize>)| match name.as_str() {
-                "weight" => format!("W^[{l}] {shape:?}"),
-                "bias" => format!("b^[{l}] {shape:?}"),
+                "weight" => format!("W{number} {shape:?}"),
+                "bias" => format!("b{number} {shape:?}"),
                 other => format!("{other} {shape:?}"),
             };
             let parameters: Vec<String> = row.parameters.iter().map(named).collect();
-            let values = row.made.iter().take(SHOWN).map(|v| format!("{v:8.3}"));
-            let more = if row.made.len() > SHOWN { "  …" } else { "" };
+            let values = if row.made.len() > SHOWN {
+                let least = row.made.iter().copied().fold(f32::INFINITY, f32::min);
+                let most = row.made.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                format!("from {least:.3} to {most:.3}")
+            } else {
+                let values = row.made.iter().map(|v| format!("{v:.3}"));
+                values.collect::<Vec<_>>().join("  ")
+            };
             table.push([
-                format!("a^[{l}]"),
+                row.number.map(|l| format!("a^[{l}]")).unwrap_or_default(),
                 row.path.clone(),
                 parameters.join(", "),
                 format!("{:?}", row.made.shape()),
-                values.collect::<String>() + more,
+                values,
             ]);
         }
         let width = |i: usize| table.iter().map(|row| row[i].chars().count()).max().unwrap_or(0);
