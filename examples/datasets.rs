@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each example uses some of these")]
 
 use eggrad::formats::{Array, Table, gunzip, read_idx, read_npz, read_text};
+use eggrad::ndarray::ArrayViewD;
 use std::error::Error;
 
 /// Most bytes that a file of the examples unpacks to.
@@ -28,6 +29,29 @@ impl Rows {
     /// Number of rows.
     pub(crate) fn rows(&self) -> usize {
         self.shape[0]
+    }
+
+    /// The first `count` rows, or all if there are fewer.
+    pub(crate) fn first(mut self, count: usize) -> Rows {
+        let (rows, count) = (self.rows(), count.min(self.rows()));
+        self.features.truncate(self.features.len() / rows * count);
+        self.labels.truncate(self.labels.len() / rows * count);
+        self.shape[0] = count;
+        self
+    }
+
+    /// The numbers as an array, rows first: what a model is given.
+    pub(crate) fn x(&self) -> ArrayViewD<'_, f32> {
+        let array = ArrayViewD::from_shape(self.shape.as_slice(), &self.features);
+        array.expect("as many numbers as the shape says")
+    }
+
+    /// The labels as an array: one for each row, or several in a row.
+    pub(crate) fn y(&self) -> ArrayViewD<'_, i32> {
+        let several = self.labels.len() / self.rows();
+        let shape = if several == 1 { vec![self.rows()] } else { vec![self.rows(), several] };
+        let array = ArrayViewD::from_shape(shape, &self.labels);
+        array.expect("as many labels for each row")
     }
 }
 

@@ -20,6 +20,7 @@ mod optimizer;
 mod optimizers;
 mod pipeline;
 mod plans;
+mod recording;
 mod rules;
 mod run;
 mod save;

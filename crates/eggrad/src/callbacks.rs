@@ -77,16 +77,16 @@ impl<F: FnMut(&mut Model, &Epoch) -> Result<Next, Error>> Callback for OnEpoch<F
 
 /// Which of two values of a metric is better.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Watch {
+pub(crate) struct Watch {
     /// Whether larger is better: where the name is of an accuracy and the like.
     larger: bool,
     /// What counts as better at all.
     least: f64,
-    best: f64,
+    pub(crate) best: f64,
 }
 
 impl Watch {
-    fn new(name: &str) -> Watch {
+    pub(crate) fn new(name: &str) -> Watch {
         let name = name.strip_prefix("val_").unwrap_or(name);
         let words = ["accuracy", "precision", "recall", "f1", "auc", "r2"];
         let larger = words.iter().any(|word| name.contains(word));
@@ -94,7 +94,7 @@ impl Watch {
     }
 
     /// Whether `value` is better than all before.
-    fn better(&mut self, value: f64) -> bool {
+    pub(crate) fn better(&mut self, value: f64) -> bool {
         let gain = if self.larger { value - self.best } else { self.best - value };
         let better = !value.is_nan() && (self.best.is_nan() || gain > self.least);
         if better {
@@ -106,7 +106,7 @@ impl Watch {
 
 /// The value called `name`, or an error that says which there are. NaN of an epoch without a step, which a training
 /// has that is resumed at its end.
-fn watched(callback: &str, name: &str, epoch: &Epoch) -> Result<f64, Error> {
+pub(crate) fn watched(callback: &str, name: &str, epoch: &Epoch) -> Result<f64, Error> {
     if !epoch.values.contains_key("loss") {
         return Ok(f64::NAN);
     }

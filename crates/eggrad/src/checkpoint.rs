@@ -5,6 +5,7 @@
 //! a save is cut.
 
 use crate::error::Error;
+use crate::history::Progress;
 use crate::save::{SaveError, Saved, check_version};
 use crate::store::Store;
 use eggrad_formats::{FileError, write_atomic};
@@ -35,6 +36,14 @@ pub struct Position {
     /// What else training goes on with, such as the best loss so far. Floats must be finite.
     #[serde(default)]
     pub more: Value,
+}
+
+impl Position {
+    /// The place as [`crate::Fit::resume`] takes it.
+    pub fn progress(&self) -> Progress {
+        let number = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        Progress { epoch: number(self.epoch), step: number(self.batch) }
+    }
 }
 
 /// The description as it is written.

@@ -43,6 +43,9 @@ pub enum Error {
     /// States could not be saved, or what was saved is damaged or of another model.
     #[error(transparent)]
     Save(#[from] crate::save::SaveError),
+    /// A log of training could not be written.
+    #[error(transparent)]
+    Log(#[from] eggrad_formats::CsvLogError),
     /// A plot or a picture of weights could not be drawn.
     #[error(transparent)]
     Plot(#[from] crate::plot::PlotError),

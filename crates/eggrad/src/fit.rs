@@ -25,6 +25,7 @@ pub struct Fit<'a> {
     pub(crate) sample_weights: Option<Vec<f32>>,
     pub(crate) callbacks: Vec<Box<dyn Callback + 'a>>,
     pub(crate) progress: bool,
+    pub(crate) print: bool,
     pub(crate) from: Progress,
     pub(crate) interrupt: Option<Interrupt<'a>>,
 }
@@ -46,6 +47,7 @@ impl<'a> Fit<'a> {
             sample_weights: None,
             callbacks: vec![],
             progress: true,
+            print: false,
             from: Progress::default(),
             interrupt: None,
         }
@@ -103,6 +105,11 @@ impl<'a> Fit<'a> {
     /// Whether a bar shows progress on standard error, if that is a terminal; it does by default.
     pub fn progress(self, progress: bool) -> Fit<'a> {
         Fit { progress, ..self }
+    }
+
+    /// Prints a line for each epoch on standard output.
+    pub fn print(self) -> Fit<'a> {
+        Fit { print: true, ..self }
     }
 
     /// Goes on where [`Model::progress`] was, with the same data, batch and seed: with the states of then, the weights

@@ -1,6 +1,10 @@
 //! What training did, as plain data.
 
+use crate::error::Error;
+use crate::plot::EpochPlot;
 use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
 
 /// What an epoch reached.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -21,6 +25,23 @@ impl Epoch {
     pub fn loss(&self) -> f64 {
         self.get("loss")
     }
+}
+
+/// One line: `epoch 3  loss 0.1234  accuracy 0.9700`, without the learning rate.
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "epoch {}", self.number)?;
+        let mut names: Vec<&String> =
+            self.values.keys().filter(|name| *name != "learning_rate").collect();
+        names.sort_by_key(|name| place(name));
+        names.into_iter().try_for_each(|name| write!(f, "  {name} {:.4}", self.get(name)))
+    }
+}
+
+/// Where a value stands among others: the loss first, those of validation data last.
+fn place(name: &str) -> (bool, bool) {
+    let own = name.strip_prefix("val_").unwrap_or(name);
+    (own.len() < name.len(), own != "loss")
 }
 
 /// Whether training goes on.
@@ -78,10 +99,41 @@ impl History {
         names
     }
 
+    /// Draws all values over the epochs into an SVG file: a panel for the loss and for each metric, with that of
+    /// validation data; the learning rate where it changes.
+    ///
+    /// # Errors
+    /// When there is no epoch, and when the file cannot be written.
+    pub fn plot(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let first = self.epochs.first().map_or(1, |epoch| epoch.number);
+        let empty = EpochPlot::new("training").from_epoch(first);
+        let mut names = self.names();
+        let rates = self.get("learning_rate");
+        names.retain(|name| *name != "learning_rate" || rates.iter().any(|rate| *rate != rates[0]));
+        names.sort_by_key(|name| (*name == "learning_rate", place(name)));
+        let curves = names.into_iter();
+        curves.fold(empty, |plot, name| plot.curve(name, self.get(name))).save(path)
+    }
+
     /// Median wall time of a step on a full batch, in microseconds; NaN without steps.
     pub fn median_step_us(&self) -> f64 {
         let mut times = self.step_us.clone();
         times.sort_by(f64::total_cmp);
         times.get(times.len() / 2).copied().unwrap_or(f64::NAN)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_epoch_is_a_line() {
+        let values = [("accuracy", 0.5), ("learning_rate", 0.01), ("loss", 1.0)];
+        let of_validation = [("val_accuracy", 0.25), ("val_loss", 2.0)];
+        let values = values.into_iter().chain(of_validation);
+        let values = values.map(|(name, value)| (name.to_string(), value)).collect();
+        let line = "epoch 7  loss 1.0000  accuracy 0.5000  val_loss 2.0000  val_accuracy 0.2500";
+        assert_eq!(Epoch { number: 7, values }.to_string(), line);
     }
 }

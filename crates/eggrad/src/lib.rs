@@ -81,6 +81,7 @@ mod model;
 mod pipeline;
 mod plot;
 mod program;
+mod recording;
 mod report;
 mod rows;
 mod save;
@@ -97,10 +98,11 @@ pub use error::Error;
 pub use explained::{Explained, Round, explain};
 pub use fit::Fit;
 pub use history::{Epoch, History, Next, Progress};
-pub use model::{Batch, Evaluation, Model, Sequential, Summary, Weights};
+pub use model::{Batch, Evaluation, Inside, InsideRow, Model, Sequential, Summary, Weights};
 pub use pipeline::{Options, compile, lower};
 pub use plot::{EpochPlot, ImageGrid, PlotError, Scale, Series, XyPlot};
 pub use program::{Program, Session};
+pub use recording::{CsvLogger, ModelCheckpoint};
 pub use report::{Report, StageReport};
 pub use save::{Difference, Differences, SaveError, Saved};
 pub use store::Store;
@@ -148,9 +150,9 @@ pub mod prelude {
     };
     pub use crate::rewrite::{RuleSet, Semantics};
     pub use crate::{
-        Batch, Callback, Checkpoint, Dataset, EarlyStopping, Epoch, EpochPlot, Error, Evaluation,
-        Fit, History, ImageGrid, LearningRateSchedule, Model, Next, Options, Position, Program,
-        Progress, ReduceLrOnPlateau, Report, Saved, Sequential, Session, Store, TerminateOnNan,
-        Values, Weights,
+        Batch, Callback, Checkpoint, CsvLogger, Dataset, EarlyStopping, Epoch, EpochPlot, Error,
+        Evaluation, Fit, History, ImageGrid, LearningRateSchedule, Model, ModelCheckpoint, Next,
+        Options, Position, Program, Progress, ReduceLrOnPlateau, Report, Saved, Sequential,
+        Session, Store, TerminateOnNan, Values, Weights,
     };
 }

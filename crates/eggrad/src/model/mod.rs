@@ -3,6 +3,7 @@
 
 mod check;
 mod graphs;
+mod inside;
 mod pool;
 mod predict;
 mod source;
@@ -10,6 +11,7 @@ mod summary;
 mod training;
 mod weights;
 
+pub use inside::{Inside, InsideRow};
 pub use predict::Evaluation;
 pub use source::Batch;
 pub use summary::Summary;

@@ -14,6 +14,7 @@ use eggrad_jit::ArrayMut;
 use eggrad_nn::{Context, Graph, Mode};
 use ndarray::{ArrayD, IxDyn};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 /// Rows that `predict` and `evaluate` compute at a time; a power of two.
@@ -37,6 +38,16 @@ impl Evaluation {
     /// The mean loss.
     pub fn loss(&self) -> f64 {
         self.get("loss")
+    }
+}
+
+/// One line: `loss 0.1234  accuracy 0.9700`.
+impl fmt::Display for Evaluation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut names: Vec<&String> = self.values.keys().collect();
+        names.sort_by_key(|name| *name != "loss");
+        let values = names.iter().map(|name| format!("{name} {:.4}", self.get(name)));
+        f.write_str(&values.collect::<Vec<_>>().join("  "))
     }
 }
 

@@ -317,7 +317,10 @@ impl Model {
             values.extend(reached.values.into_iter().map(|(k, v)| (format!("val_{k}"), v)));
         }
         let epoch = Epoch { number: self.progress.epoch, values };
-        bar.set_message(message(&epoch));
+        bar.set_message(epoch.to_string());
+        if fit.print {
+            bar.suspend(|| println!("{epoch}"));
+        }
         let mut next = Next::Continue;
         for callback in &mut fit.callbacks {
             if callback.epoch(self, &epoch)? == Next::Stop {
@@ -390,11 +393,4 @@ fn progress_bar(wanted: bool, epochs: usize, steps: Option<usize>) -> ProgressBa
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} steps  {msg}  {eta}")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::with_draw_target(length, target).with_style(style)
-}
-
-/// What the bar says of an epoch.
-fn message(epoch: &Epoch) -> String {
-    let values = epoch.values.iter().filter(|(name, _)| *name != "learning_rate");
-    let texts: Vec<String> = values.map(|(name, value)| format!("{name} {value:.4}")).collect();
-    format!("epoch {}  {}", epoch.number, texts.join("  "))
 }

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 pub type Weights = BTreeMap<String, ArrayD<f32>>;
 
 /// Whether states of this kind belong to layers.
-fn of_layers(kind: StateKind) -> bool {
+pub(super) fn of_layers(kind: StateKind) -> bool {
     match kind {
         StateKind::Param | StateKind::Frozen | StateKind::Stat => true,
         StateKind::Slot | StateKind::Counter => false,

@@ -40,6 +40,21 @@ pub trait Optimizer: fmt::Debug + Send + Sync {
     fn minimize_loss(&self, loss: Tensor<'_>);
 }
 
+/// To choose among optimizers when the program runs.
+impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn schedule(&self) -> Schedule {
+        (**self).schedule()
+    }
+
+    fn minimize_loss(&self, loss: Tensor<'_>) {
+        (**self).minimize_loss(loss);
+    }
+}
+
 macro_rules! optimizers {
     ($($Optimizer:ident $name:literal)*) => {$(
         impl Optimizer for $Optimizer {
