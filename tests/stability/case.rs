@@ -50,6 +50,8 @@ pub(crate) struct Case {
     pub(crate) tol_abs_at_zero: f64,
     pub(crate) max_contractions: Option<usize>,
     pub(crate) max_total: Option<usize>,
+    /// Names of the wrappers in which the case stands, where a file tells; a sample of those in which it holds.
+    pub(crate) wrappers: Vec<String>,
 }
 
 /// Fields that inform people.
@@ -82,7 +84,7 @@ pub(crate) fn read(text: &str) -> Result<Vec<Case>, String> {
 }
 
 fn one(fields: &Map<String, Value>, name: String) -> Result<Case, String> {
-    const KNOWN: [&str; 10] = [
+    const KNOWN: [&str; 11] = [
         "expr",
         "kind",
         "category",
@@ -93,6 +95,7 @@ fn one(fields: &Map<String, Value>, name: String) -> Result<Case, String> {
         "tol_ulp",
         "tol_abs_at_zero",
         "max_ops",
+        "wrappers",
     ];
     for field in fields.keys() {
         if !KNOWN.contains(&field.as_str()) && !INFORMATION.contains(&field.as_str()) {
@@ -135,13 +138,11 @@ fn one(fields: &Map<String, Value>, name: String) -> Result<Case, String> {
         let [low, high] = ends.as_slice() else { return Err("a domain has two ends".into()) };
         domain.insert(name.clone(), (scalar(low)?, scalar(high)?));
     }
-    let frozen = match fields.get("frozen") {
-        None => vec![],
-        Some(list) => {
-            let list = list.as_array().ok_or("`frozen` is no list")?;
-            let names = list.iter().map(|n| n.as_str().map(str::to_string));
-            names.collect::<Option<Vec<String>>>().ok_or("`frozen` holds no names")?
-        }
+    let names = |field: &str| -> Result<Vec<String>, String> {
+        let Some(list) = fields.get(field) else { return Ok(vec![]) };
+        let list = list.as_array().ok_or(format!("`{field}` is no list"))?;
+        let names = list.iter().map(|n| n.as_str().map(str::to_string));
+        names.collect::<Option<Vec<String>>>().ok_or(format!("`{field}` holds no names"))
     };
     Ok(Case {
         name,
@@ -150,11 +151,12 @@ fn one(fields: &Map<String, Value>, name: String) -> Result<Case, String> {
         category,
         runs: runs(fields, kind)?,
         domain,
-        frozen,
+        frozen: names("frozen")?,
         tol_ulp: number("tol_ulp", 8.0)?,
         tol_abs_at_zero: number("tol_abs_at_zero", 0.0)?,
         max_contractions,
         max_total,
+        wrappers: names("wrappers")?,
     })
 }
 

@@ -17,13 +17,14 @@ use std::sync::Arc;
 use wrappers::Wrapper;
 
 /// Pairs of a case and a wrapper that can stand in it are at least so many.
-const WRAPPED: usize = 600;
+const WRAPPED: usize = 2000;
 
 /// Of the formulas that are to be stabilised, so many in ten fail the check without rewriting.
 const NAIVE_FAILURES: usize = 9;
 
-/// Where the cases are, and whether they also stand in wrappers: every file of `tests/cases` whose name begins with
-/// `stability`, of which the first in wrappers, or the one that is named.
+/// Where the cases are, and whether they stand in every wrapper: every file of `tests/cases` whose name begins with
+/// `stability`, of which the first in every wrapper and others in those that their cases name, or the one that is
+/// named.
 fn files() -> Result<Vec<(PathBuf, bool)>, String> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
     if let Some(path) = std::env::var_os("EGGRAD_STABILITY") {
@@ -43,7 +44,7 @@ fn files() -> Result<Vec<(PathBuf, bool)>, String> {
     Ok(names.iter().map(|n| (folder.join(n), n == "stability.json")).collect())
 }
 
-/// All cases, and how many of them stand in wrappers: these come first.
+/// All cases, and how many of them stand in every wrapper: these come first.
 fn cases() -> Result<(Vec<Arc<Case>>, usize), String> {
     let (mut all, mut in_wrappers): (Vec<Arc<Case>>, usize) = (vec![], 0);
     let mut files = files()?;
@@ -89,9 +90,15 @@ fn main() -> ExitCode {
         trials.push(Trial::test(name, move || check::can_fail(&own).map_err(Failed::from)));
     }
     let mut wrapped: Vec<(Arc<Case>, Wrapper)> = vec![];
-    for case in &cases[..in_wrappers] {
+    for (i, case) in cases.iter().enumerate() {
+        let unknown = |name: &&String| Wrapper::ALL.iter().all(|w| w.1 != name.as_str());
+        if let Some(name) = case.wrappers.iter().find(unknown) {
+            eprintln!("error: case `{}`: unknown wrapper `{name}`", case.name);
+            return ExitCode::FAILURE;
+        }
         for (wrapper, name) in Wrapper::ALL {
-            if !wrappers::applies(case, wrapper) {
+            let named = case.wrappers.iter().any(|n| n == name);
+            if !(i < in_wrappers || named) || !wrappers::applies(case, wrapper) {
                 continue;
             }
             wrapped.push((case.clone(), wrapper));

@@ -3,6 +3,7 @@
 //! A class that is a product with a frozen weight, or such a product with frozen biases and scales and further frozen
 //! weights behind it, is `x · W + c`. One sweep from operands to users finds `x`, `W` and `c` of every class: weights
 //! are multiplied from the left, each layer adds a few frozen terms, and no rule has to travel from layer to layer.
+//! Frozen scales and shifts before the first product, as of a standardised input, go into its weight and bias.
 
 use crate::axes::AxisSet;
 use crate::build::{add, axes, axes_leaf, elementwise, expand_to, facts, make};
@@ -24,6 +25,8 @@ struct Affine {
     steps: usize,
     /// The class this is inside another, whose form this one continues.
     inner: Option<Id>,
+    /// Scales and shifts before the first product, and their classes; none where no log is kept.
+    before: Vec<(Id, Term)>,
 }
 
 /// What has been done, by class.
@@ -60,6 +63,7 @@ impl Folding {
                 let alike = facts(egraph, whole).axes == all;
                 log::open(egraph, id, term);
                 self.open(egraph, found.inner);
+                found.before.iter().for_each(|(id, term)| log::open(egraph, *id, term));
                 let reason = Reason::Pass(Pass::LinearFolding);
                 folded += usize::from(alike && log::union(egraph, id, whole, reason));
             }
@@ -98,10 +102,10 @@ impl Folding {
                     return None;
                 }
                 let over = axes(egraph, over);
-                let Some(inner) = known(egraph, y) else {
-                    return Some(Affine { x: y, over, w, c: None, steps: 1, inner: None });
-                };
-                inner.times(egraph, &over, w)
+                match known(egraph, y) {
+                    Some(inner) => inner.times(egraph, &over, w),
+                    None => first(egraph, y, over, w),
+                }
             }
             (Head::Unary(UnaryOp::Neg), &[y]) => {
                 let inner = known(egraph, y)?;
@@ -145,6 +149,86 @@ impl Folding {
             _ => None,
         }
     }
+}
+
+/// Scales and shifts before a product that are looked through.
+const MOST_BEFORE: usize = 8;
+
+/// One scale or shift before a product.
+struct Step {
+    term: Term,
+    /// What changes from run to run.
+    x: Id,
+    /// What it is scaled or shifted by; none is a change of sign.
+    by: Option<(BinaryOp, Id)>,
+    /// Whether that comes first.
+    swapped: bool,
+}
+
+/// The scale or shift that made class `y`, where what is fixed has no axes but those of `w`, of a class not in `seen`.
+fn step(egraph: &Egraph, y: Id, w: Id, seen: &[Id]) -> Option<Step> {
+    let within = &facts(egraph, w).axes;
+    let fixed = |id: Id| {
+        let known = facts(egraph, id);
+        known.fixed && known.dtype.is_float() && known.axes.subset(within)
+    };
+    let changes = |id: Id| !facts(egraph, id).fixed && !seen.contains(&egraph.find(id));
+    egraph[y].nodes.iter().find_map(|term| {
+        let (x, by, swapped) = match (&term.head, &term.args[..]) {
+            (Head::Unary(UnaryOp::Neg), &[x]) => (x, None, false),
+            (Head::Binary(op), &[x, c]) if fixed(c) => match op {
+                BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul | BinaryOp::Div => {
+                    (x, Some((*op, c)), false)
+                }
+                _ => return None,
+            },
+            (Head::Binary(op), &[c, x]) if fixed(c) => match op {
+                BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul => (x, Some((*op, c)), true),
+                _ => return None,
+            },
+            _ => return None,
+        };
+        changes(x).then(|| Step { term: term.clone(), x, by, swapped })
+    })
+}
+
+/// A product with a frozen weight, with the frozen scales and shifts before it taken into weight and bias.
+fn first(egraph: &mut Egraph, y: Id, over: AxisSet, w: Id) -> Option<Affine> {
+    let axes = axes_leaf(egraph, over.clone());
+    let mut affine = Affine { x: y, over, w, c: None, steps: 1, inner: None, before: vec![] };
+    let neg = |egraph: &mut Egraph, x: Id| elementwise(egraph, Head::Unary(UnaryOp::Neg), &[x]);
+    let binary = |egraph: &mut Egraph, op: BinaryOp, a: Id, b: Id| {
+        elementwise(egraph, Head::Binary(op), &[a, b])
+    };
+    let mut seen = vec![egraph.find(y)];
+    while affine.steps <= MOST_BEFORE
+        && let Some(Step { term, x, by, swapped }) = step(egraph, affine.x, w, &seen)
+    {
+        match by {
+            None => affine.w = neg(egraph, affine.w),
+            Some((BinaryOp::Mul, c)) => affine.w = binary(egraph, BinaryOp::Mul, affine.w, c),
+            Some((BinaryOp::Div, c)) => affine.w = binary(egraph, BinaryOp::Div, affine.w, c),
+            Some((op, c)) => {
+                let shift = make(egraph, Head::Dot, &[axes, c, affine.w])?;
+                let away = op == BinaryOp::Sub && !swapped;
+                affine.c = Some(match (affine.c, away) {
+                    (Some(old), true) => binary(egraph, BinaryOp::Sub, old, shift),
+                    (Some(old), false) => binary(egraph, BinaryOp::Add, old, shift),
+                    (None, true) => neg(egraph, shift),
+                    (None, false) => shift,
+                });
+                if op == BinaryOp::Sub && swapped {
+                    affine.w = neg(egraph, affine.w);
+                }
+            }
+        }
+        if log::is_kept(egraph) {
+            affine.before.push((affine.x, term));
+        }
+        seen.push(egraph.find(x));
+        (affine.x, affine.steps) = (x, affine.steps + 1);
+    }
+    Some(affine)
 }
 
 impl Affine {

@@ -194,8 +194,8 @@ impl Moves {
         }
     }
 
-    /// Whether a rule matches a term of two operands before the move that one or both of them hold, or one of them is a
-    /// part of the other there.
+    /// Whether a rule matches a term of two operands before the move that one or both of them hold, the two share
+    /// a part there, or have other names there.
     fn joins(&self, egraph: &Egraph, term: &Term, arg: Id, lower: &Term) -> bool {
         let (&[a, b], &[place]) = (term.args.as_ref(), moved(egraph, lower)) else { return false };
         let mut rules = self.joint.iter().filter(|(head, _)| *head == term.head).peekable();
@@ -208,7 +208,9 @@ impl Moves {
             false => unmoved(egraph, lower, id).map(|x| strip(egraph, x)),
         };
         let (Some(a), Some(b)) = (side(a), side(b)) else { return false };
-        if arithmetic && (is_part(egraph, a, b) || is_part(egraph, b, a)) {
+        let names =
+            lower.head == Head::Rename && egraph.find(term.args[0]) != egraph.find(term.args[1]);
+        if arithmetic && (names || shares(egraph, a, b)) {
             return true;
         }
         rules.any(|(_, [left, right])| {
@@ -356,14 +358,16 @@ impl Moves {
     }
 }
 
-/// Whether a sum or product of class `whole` has `part` as a term or factor, or has one that has.
-fn is_part(egraph: &Egraph, whole: Id, part: Id) -> bool {
-    let part = egraph.find(part);
+/// Whether two classes, which are sums or products, have a term or factor in common, or one is a part of the other.
+fn shares(egraph: &Egraph, a: Id, b: Id) -> bool {
+    let (a, b) = (egraph.find(a), egraph.find(b));
     let operands = |id: Id| {
         let terms = egraph[id].nodes.iter().filter(|n| is_arithmetic(&n.head));
         terms.flat_map(|n| n.args.iter().map(|&a| egraph.find(a)))
     };
-    operands(whole).any(|x| x == part || operands(x).any(|y| y == part))
+    let is_part =
+        |whole: Id, part: Id| operands(whole).any(|x| x == part || operands(x).any(|y| y == part));
+    is_part(a, b) || is_part(b, a) || operands(a).any(|x| operands(b).any(|y| x == y))
 }
 
 /// Finds the moves inside a sum or product that a rule expects.

@@ -81,6 +81,26 @@ pub(crate) fn cut(egraph: &mut Egraph, numbers: &mut Numbers) -> usize {
                 new += usize::from(unite(egraph, class, same, Pass::Slices));
             }
         }
+        // Work on what has another shape for its sake only.
+        let work: Vec<Term> =
+            egraph[y].nodes.iter().filter(|n| is_elementwise(&n.head)).cloned().collect();
+        for part in work {
+            let back = |&x: &Id| {
+                egraph[x].nodes.iter().filter_map(|n| reshape(egraph, n)).any(|(inner, _)| {
+                    let size = |&a: &Axis| egraph.analysis.sizes[a as usize];
+                    inner.args[0].iter().map(size).eq(outer.out.iter().map(size))
+                })
+            };
+            if !part.args.iter().any(back) {
+                continue;
+            }
+            log::begin(egraph);
+            log::open(egraph, class, &term);
+            log::open(egraph, y, &part);
+            if let Some(same) = below(egraph, &term, &part) {
+                new += usize::from(unite(egraph, class, same, Pass::Slices));
+            }
+        }
     }
     for slice in slices {
         let parts: Vec<Term> = egraph[slice.x].nodes.clone();

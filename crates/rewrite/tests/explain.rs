@@ -52,6 +52,17 @@ fn naive_cross_entropy() {
 }
 
 #[test]
+fn what_a_step_reads_of_its_own_terms_is_explained() {
+    // The product of signs is that of a sum which is known to be 0.
+    explained(parsed("in x: f32[2]\nin y: f32[2]\nout d = (x-y)^2 - (x^2 - 2*x*y + y^2)"));
+}
+
+#[test]
+fn constants_that_rules_make_are_explained() {
+    explained(parsed("in x: f32[5]\nout v = sum(x^2)/5 - (sum(x)/5)^2"));
+}
+
+#[test]
 fn steps_are_data() {
     let (_, _, e) = explained(parsed(CROSS_ENTROPY));
     assert_eq!((e.name.as_str(), e.functions.len(), e.outputs.len()), ("main", 0, 1));

@@ -61,6 +61,23 @@ fn a_normalisation_goes_into_the_layer_before() {
 }
 
 #[test]
+fn scales_and_shifts_before_a_product_go_into_it() {
+    let states = "in x: f32[32, 16]\nfrozen m: f32[16]\nfrozen s: f32[16]\nfrozen r: f32[32, 1]\n\
+                  frozen w: f32[16, 8]\nfrozen b: f32[8]\n";
+    for (y, expected) in [
+        ("relu(((x - m) / s) @ w + b)", &["dot", "add", "relu"][..]),
+        ("(m - x) @ w", &["dot", "sub"]),
+        ("-(x * s) @ w", &["dot"]),
+        ("((x + m) * s - m) @ w + b", &["dot", "add"]),
+        // A number for each row is none of the weight.
+        ("(x * r) @ w", &["mul", "dot"]),
+    ] {
+        let (graph, report) = optimized(&format!("{states}out y = {y}"));
+        assert_eq!(changing(&graph), expected, "{y}: {graph}\n{report}");
+    }
+}
+
+#[test]
 fn parameters_that_train_stay_apart() {
     let (graph, _) =
         optimized("in x: f32[32, 16]\nparam w: f32[16, 16]\nparam s: f32[16]\nout y = (x * s) @ w");

@@ -331,6 +331,14 @@ impl<'a> Chain<'a> {
                 Piece::Node(head, args, id) => {
                     let args = args.iter().map(|&a| Id::from(made[a])).collect();
                     let own = self.add(Term { head: head.clone(), args }, Some(number), lines);
+                    // What was read of its class holds of this term, as it is equal to another one of the class.
+                    let read = |id: &Id| self.log.steps[number].read.iter().any(|r| r.0 == *id);
+                    if let Some(id) = id.filter(read)
+                        && made.len() + 1 < form.0.len()
+                        && usize::from(id) < self.own.len()
+                    {
+                        into.pairs.push((own, self.stands_for(id, into)));
+                    }
                     fresh.extend(id.map(|id| (id, own)));
                     own
                 }

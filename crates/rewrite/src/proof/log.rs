@@ -76,9 +76,10 @@ pub(crate) enum Piece {
 const MOST_NODES: usize = 512;
 
 impl Form {
-    /// What was made last as class `root`, of what was made before it.
-    fn made(root: Id, terms: &[(Id, Term)]) -> Form {
-        let mut form = Form(vec![]);
+    /// What was made last as class `root`, of what was made before it, and besides what was made as a class of which
+    /// a term was read.
+    fn made(root: Id, terms: &[(Id, Term)], read: &[(Id, Term)]) -> Form {
+        let (mut form, mut besides) = (Form(vec![]), vec![]);
         // The last term that was made as each class.
         let mut places: HashMap<Id, usize> = HashMap::new();
         for (id, term) in terms {
@@ -90,9 +91,12 @@ impl Form {
             }
             let place = form.push(Piece::Node(term.head.clone(), args, Some(*id)));
             places.insert(*id, place);
+            if read.iter().any(|(class, _)| class == id) {
+                besides.push(place);
+            }
         }
         match places.get(&root) {
-            Some(&place) => form.only(place),
+            Some(&place) => form.only(place, &besides),
             None => Form(vec![Piece::Class(root)]),
         }
     }
@@ -102,10 +106,11 @@ impl Form {
         self.0.len() - 1
     }
 
-    /// The pieces that the one at `place` needs.
-    fn only(&self, place: usize) -> Form {
+    /// The pieces that the one at `place` needs, and those before it that `besides` names.
+    fn only(&self, place: usize, besides: &[usize]) -> Form {
         let mut needed = vec![false; self.0.len()];
         needed[place] = true;
+        besides.iter().filter(|&&b| b < place).for_each(|&b| needed[b] = true);
         for i in (0..=place).rev() {
             if let (true, Piece::Node(_, args, _)) = (needed[i], &self.0[i]) {
                 args.iter().for_each(|&a| needed[a] = true);
@@ -310,13 +315,13 @@ pub(crate) fn union(egraph: &mut Egraph, a: Id, b: Id, reason: Reason<'_>) -> bo
     if let Some(log) = &mut egraph.analysis.proof {
         let Notes { matched, opened, opened_right, made, read } = log.notes.take();
         let right = match opened_right.is_empty() {
-            true => Form::made(b, &made),
+            true => Form::made(b, &made, &read),
             false => Form::of(b, &opened_right),
         };
         let step = match (reason, matched) {
             (Reason::Rule(rule), Some(Matched { form, bindings, facts })) => {
                 let (trigger, left) = match &rule.equal {
-                    Some(_) => (Some(form), Form::made(a, &made)),
+                    Some(_) => (Some(form), Form::made(a, &made, &read)),
                     None => (None, form),
                 };
                 let (name, class) = (rule.name.clone(), Some(rule.class));
