@@ -219,7 +219,7 @@ impl Model {
     /// Loss and metrics on `x` and `y`, which are not learnt.
     ///
     /// # Errors
-    /// Before `compile`, when data does not fit the model, or a loss that is not finite.
+    /// Before `compile`, and when data does not fit the model. A loss that is not finite is no error here.
     #[track_caller]
     pub fn evaluate<'a, 'b>(
         &mut self,
