@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -319,7 +319,8 @@ impl Model {
         let epoch = Epoch { number: self.progress.epoch, values };
         bar.set_message(epoch.to_string());
         if fit.print {
-            bar.suspend(|| println!("{epoch}"));
+            // Whoever closes the output ends no training.
+            bar.suspend(|| writeln!(std::io::stdout(), "{epoch}").ok());
         }
         let mut next = Next::Continue;
         for callback in &mut fit.callbacks {
