@@ -110,22 +110,6 @@ fn explodes(egraph: &Egraph, id: Id, depth: usize) -> bool {
     })
 }
 
-/// How many exponentials that can overflow an exponential of class `id` stands for: one for each term of a logarithm of
-/// a sum.
-fn exponentials(egraph: &Egraph, id: Id, depth: usize) -> Weight {
-    let class = &egraph[id];
-    let mut sums = class.nodes.iter().filter(|n| n.head == Head::Binary(BinaryOp::LogAddExp));
-    match sums.next() {
-        Some(sum) if depth > 0 && !class.nodes.iter().any(is_given) => {
-            sum.args.iter().map(|&a| exponentials(egraph, a, depth - 1)).sum()
-        }
-        Some(_) | None => {
-            let known = facts(egraph, id);
-            Weight::from(known.high > exp_limit(known.dtype))
-        }
-    }
-}
-
 /// Whether no term of a sum, or of a difference, has another sign than the other one.
 fn alike(op: BinaryOp, a: &Facts, b: &Facts) -> bool {
     let (low, high) = if op == BinaryOp::Sub { (-b.high, -b.low) } else { (b.low, b.high) };
@@ -262,12 +246,6 @@ pub(crate) fn danger(egraph: &Egraph, term: &Term, class: Id) -> Option<(Weight,
         Head::Unary(op) => {
             let x = term.args[0];
             let found = unary_danger(*op, facts(egraph, x), least(egraph, x));
-            if let (UnaryOp::Exp, Some((weight, reason))) = (op, found) {
-                // It overflows where a term of the sum does, and rounds what the sum would keep.
-                let terms = exponentials(egraph, x, DEPTH);
-                let more = if terms > 1 { (terms - 1) * NOT_FINITE + CANCELLATION } else { 0 };
-                return Some((weight + more, reason));
-            }
             let near_one = || {
                 let known = facts(egraph, x);
                 *op == UnaryOp::Log

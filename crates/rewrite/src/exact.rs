@@ -221,6 +221,10 @@ impl Count {
             }
             false => self.riskier += 1,
         }
+        if risks.0 > risks.1 || price.cost > 1.01 * best.cost {
+            let n: usize = chosen.classes.candidates.iter().map(Vec::len).sum();
+            println!("{n} candidates: the best is {best:?}, not {price:?}\n{graph}");
+        }
     }
 }
 
