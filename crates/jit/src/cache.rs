@@ -107,6 +107,7 @@ pub(crate) fn cache() -> MutexGuard<'static, Cache> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::emit::Shares;
     use eggrad_schedule::RowKernel;
     use std::time::Duration;
 
@@ -125,6 +126,7 @@ mod tests {
                 bytes: vec![i as u8; MOST_BYTES / 4],
                 alignment: 64,
                 table: vec![],
+                shares: Shares { unit: 1, parts: 1 },
                 isa: Isa::Clif,
                 time: Duration::ZERO,
                 listing: None,

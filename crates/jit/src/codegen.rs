@@ -2,6 +2,7 @@
 
 use crate::clif::{self, Features};
 use crate::compile::JitConfig;
+use crate::emit::Shares;
 use crate::error::JitError;
 use crate::isa::Isa;
 use crate::wide;
@@ -50,6 +51,7 @@ pub(crate) struct Code {
     pub(crate) alignment: u64,
     /// Constants that its last argument points to.
     pub(crate) table: Vec<u8>,
+    pub(crate) shares: Shares,
     /// What its instructions are of.
     pub(crate) isa: Isa,
     pub(crate) time: Duration,
@@ -119,6 +121,7 @@ impl Maker<'_> {
                     bytes: function.bytes,
                     alignment: 64,
                     table: function.table,
+                    shares: function.shares,
                     isa: self.chosen,
                     time: started.elapsed(),
                     listing: function.listing,
@@ -130,7 +133,7 @@ impl Maker<'_> {
         context.func.signature.call_conv = self.isa.default_call_conv();
         context.func.signature.params.extend([AbiParam::new(I64); 3]);
         let target = self.isa.frontend_config();
-        let table = clif::emit(
+        let (table, shares) = clif::emit(
             job.nest,
             job.args,
             self.features,
@@ -153,6 +156,7 @@ impl Maker<'_> {
             bytes: code.code_buffer().to_vec(),
             alignment: u64::from(code.buffer.alignment),
             table,
+            shares,
             isa: if self.chosen == Isa::Baseline { Isa::Baseline } else { Isa::Clif },
             time: started.elapsed(),
             listing,

@@ -135,7 +135,7 @@ pub fn compile(plan: &Plan, config: &JitConfig) -> Result<Executable, JitError> 
     let function = |kernel: &Kernel| {
         let nest = LoopNest::of(&kernel.kind);
         match nest.and_then(|nest| known.get(&(nest, kernel.args.len()))) {
-            Some(&at) => (pointers[at], rows[at]),
+            Some(&at) => (pointers[at], rows[at], codes[at].shares),
             None => panic!("internal error: kernel `{}` has no function", kernel.name),
         }
     };

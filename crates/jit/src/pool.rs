@@ -4,6 +4,7 @@
 //! follows within microseconds, and then sleep. The caller takes part; whatever no worker has claimed it does itself,
 //! so a busy machine costs little, and a pool in use by another caller costs nothing: the work is then done alone.
 
+use crate::emit::Shares;
 use crate::flush::FlushToZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
@@ -74,20 +75,25 @@ impl Pool {
         Pool { shared, workers, turn: Mutex::new(()) }
     }
 
-    /// Calls `task` for parts of `0..positions`, of multiples of `unit` but for the last, on up to `threads` threads.
+    /// Calls `task` for parts of `0..positions`, on up to `threads` threads.
     ///
     /// # Panics
     /// When a call panics; the rest is done all the same.
-    pub(crate) fn split(&self, threads: usize, positions: usize, unit: usize, task: Task<'_>) {
+    pub(crate) fn split(
+        &self,
+        threads: usize,
+        positions: usize,
+        Shares { unit, parts }: Shares,
+        task: Task<'_>,
+    ) {
         let helpers = (threads - 1).min(self.workers.len());
         let turn = match self.turn.try_lock() {
             Ok(turn) => turn,
             Err(TryLockError::Poisoned(turn)) => PoisonError::into_inner(turn),
             Err(TryLockError::WouldBlock) => return task(0, positions),
         };
-        // Several chunks for each thread, so that one that is late holds up little.
         let units = positions.div_ceil(unit);
-        let chunk = units.div_ceil((4 * (helpers + 1)).min(MOST_CHUNKS)) * unit;
+        let chunk = units.div_ceil((parts * (helpers + 1)).min(MOST_CHUNKS)) * unit;
         let chunks = positions.div_ceil(chunk);
         if helpers == 0 || chunks < 2 {
             return task(0, positions);
@@ -195,7 +201,7 @@ mod tests {
 
     fn counted(pool: &Pool, threads: usize, positions: usize, unit: usize) -> Vec<u32> {
         let counts: Vec<AtomicU32> = (0..positions).map(|_| AtomicU32::new(0)).collect();
-        pool.split(threads, positions, unit, &|begin, end| {
+        pool.split(threads, positions, Shares { unit, parts: 4 }, &|begin, end| {
             assert!(begin.is_multiple_of(unit) && (end.is_multiple_of(unit) || end == positions));
             for count in &counts[begin..end] {
                 count.fetch_add(1, Ordering::Relaxed);
@@ -237,7 +243,9 @@ mod tests {
     fn a_panic_is_handed_on_and_the_next_loop_works() {
         let pool = Pool::new(1);
         let bad = |begin: usize, _: usize| assert!(begin != 8, "on purpose");
-        let result = catch_unwind(AssertUnwindSafe(|| pool.split(2, 64, 8, &bad)));
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            pool.split(2, 64, Shares { unit: 8, parts: 4 }, &bad)
+        }));
         assert!(result.is_err());
         assert!(counted(&pool, 2, 64, 8).iter().all(|&c| c == 1));
     }

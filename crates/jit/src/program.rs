@@ -5,6 +5,7 @@
 //! inputs, outputs and arena, copies them to the arguments that name them, and runs its kernels. A plan is never run
 //! inside itself, so that one part for each is enough and nothing is allocated.
 
+use crate::emit::Shares;
 use crate::pool::pool;
 use eggrad_schedule::{Kernel, KernelKind, LoopKernel, Phase, Place, Plan, Target};
 
@@ -19,8 +20,8 @@ pub(crate) struct Call {
     pub(crate) args: usize,
     /// Positions of its outermost loop.
     pub(crate) end: i64,
-    /// Whether it is worth the while of several threads, and the positions that should stay together then.
-    split: Option<usize>,
+    /// How threads share it, where that is worth their while.
+    split: Option<Shares>,
 }
 
 /// One kernel.
@@ -99,8 +100,8 @@ pub(crate) struct Programs {
 
 /// What is known of plans before their programs are made.
 pub(crate) struct Parts<'a> {
-    /// The function of a kernel with loops, and how many bytes into all constants its table lies.
-    pub(crate) function: &'a dyn Fn(&Kernel) -> (KernelFn, usize),
+    /// The function of a kernel with loops, how many bytes into all constants its table lies, and how threads share it.
+    pub(crate) function: &'a dyn Fn(&Kernel) -> (KernelFn, usize, Shares),
     /// Number of the program of a nested plan.
     pub(crate) program: &'a dyn Fn(&Plan) -> usize,
     /// Takes constants of a plan; how many bytes into all constants they lie.
@@ -144,11 +145,12 @@ impl Programs {
             };
             let entry = match &kernel.kind {
                 KernelKind::Row(_) | KernelKind::Column(_) | KernelKind::Product(_) => {
-                    let (code, table) = (parts.function)(kernel);
+                    let (code, table, shares) = (parts.function)(kernel);
                     program.constants.push((self.size, table));
                     self.size += 1;
                     let end = outermost(&kernel.kind);
-                    Entry::Call(Call { code, args, end: end as i64, split: split(kernel, end) })
+                    let split = pays(kernel, end, shares).then_some(shares);
+                    Entry::Call(Call { code, args, end: end as i64, split })
                 }
                 KernelKind::Loop(k) => {
                     Entry::Loop(LoopEntry::new(k, args, (parts.program)(&k.body)))
@@ -310,14 +312,14 @@ impl Call {
     /// The function is alive, `args` begins with its arguments, and their memory is as promised to [`Programs::run`].
     unsafe fn run(&self, args: &[*mut u8], threads: usize) {
         match self.split {
-            Some(unit) if threads > 1 => {
+            Some(shares) if threads > 1 => {
                 let args = Arguments(args.as_ptr());
                 let part = |begin: usize, end: usize| {
                     // SAFETY: as below; parts of the outermost loop of a kernel that may be split write different
                     // memory and read none that another part writes.
                     unsafe { (self.code)(args.get(), begin as i64, end as i64) }
                 };
-                pool().split(threads, self.end as usize, unit, &part);
+                pool().split(threads, self.end as usize, shares, &part);
             }
             // SAFETY: `code` was compiled with this signature. It reads its arguments from `args` on, and touches
             // memory as the caller has promised.
@@ -412,18 +414,9 @@ impl LoopEntry {
 /// Nanoseconds of work from which a kernel is split between threads; waking them takes some microseconds.
 const SPLIT_NS: f64 = 10_000.0;
 
-/// Rows of a product that stay together: whole tiles of most sizes.
-const PRODUCT_ROWS: usize = 24;
-
-/// Whether a kernel with a loop of `positions` is split, and how many of them stay together.
-fn split(kernel: &Kernel, positions: usize) -> Option<usize> {
-    let unit = match &kernel.kind {
-        KernelKind::Product(k) if k.batch.is_empty() => PRODUCT_ROWS,
-        KernelKind::Product(_) | KernelKind::Row(_) | KernelKind::Column(_) => 1,
-        KernelKind::Loop(_) | KernelKind::Branch(_) => return None,
-    };
-    let pays = kernel.splittable && positions > unit && work_ns(&kernel.kind) > SPLIT_NS;
-    pays.then_some(unit)
+/// Whether a kernel with a loop of `positions` is split between threads.
+fn pays(kernel: &Kernel, positions: usize, shares: Shares) -> bool {
+    kernel.splittable && positions > shares.unit && work_ns(&kernel.kind) > SPLIT_NS
 }
 
 /// About what a kernel takes on one thread.

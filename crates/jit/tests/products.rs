@@ -201,14 +201,28 @@ fn batched_products() {
     }
 }
 
-/// Long sums of wide results: partial sums wait in memory, some columns at a time.
+/// Large products: partial sums wait in memory, some columns at a time, and operands are copied or turned first.
 #[test]
-fn long_sums_of_wide_results() {
-    for (n, layouts) in
-        [(1061, (Layout::Plain, Layout::Plain)), (530, (Layout::Transposed, Layout::Transposed))]
-    {
-        let size = (17, n, 523);
-        let (kind, args) = product(&[], size, DType::F32, layouts, Epilogue::Bias);
-        check(&format!("{size:?} {layouts:?}"), kind, &args);
+fn large_products() {
+    use Layout::{Plain, Transposed};
+    let every =
+        [(Plain, Plain), (Transposed, Plain), (Plain, Transposed), (Transposed, Transposed)];
+    let sizes = [
+        // Columns in several panels, a block of terms and a rest.
+        ((17, 530, 523), DType::F32, &every[2..]),
+        ((17, 140, 523), DType::F32, &every[..2]),
+        // Rows in several panels.
+        ((331, 100, 512), DType::F32, &every[3..]),
+        // A short sum whose left operand lies across; a right one that lies across alone.
+        ((515, 100, 131), DType::F32, &every[1..]),
+        ((61, 37, 45), DType::I32, &every[2..]),
+        // Elements of eight bytes are not turned.
+        ((15, 70, 600), DType::F64, &every[..]),
+    ];
+    for (size, dtype, layouts) in sizes {
+        for &layouts in layouts {
+            let (kind, args) = product(&[], size, dtype, layouts, Epilogue::Bias);
+            check(&format!("{size:?} {layouts:?} {dtype:?}"), kind, &args);
+        }
     }
 }

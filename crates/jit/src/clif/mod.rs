@@ -11,7 +11,7 @@ mod tests;
 pub(crate) use crate::clif::func::Features;
 use crate::clif::func::Gen;
 use crate::codegen::LoopNest;
-use crate::emit::{Emitter, Tuning};
+use crate::emit::{Emitter, Shares, Tuning};
 use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
@@ -55,8 +55,8 @@ pub(crate) fn emit(
     func: &mut Function,
     scratch: &mut FunctionBuilderContext,
     config: TargetFrontendConfig,
-) -> Vec<u8> {
+) -> (Vec<u8>, Shares) {
     let (mut g, begin, end) = Gen::new(FunctionBuilder::new(func, scratch), features, args);
-    crate::emit::emit(&mut g, nest, begin, end);
-    g.finish(config)
+    let shares = crate::emit::emit(&mut g, nest, begin, end);
+    (g.finish(config), shares)
 }

@@ -2,31 +2,25 @@
 
 use crate::emit::body::Code;
 use crate::emit::memory::{Site, lane_bytes, reload, spill, stride_bytes};
+use crate::emit::pack::panel_bytes;
 use crate::emit::panel::Panels;
 use crate::emit::row::{close_outer, open_outer, start};
-use crate::emit::{Emitter, Pos, Ptr, Run, Shape, Tuning};
+use crate::emit::{Emitter, Pos, Ptr, Run, Shape, Shares, Tuning};
 use eggrad_body::Lane;
 use eggrad_schedule::{Access, ProductKernel};
 
 /// Steps along `k` in one round of the loops that matter.
-const UNROLL: usize = 4;
-
-/// Bytes of the stack that a packed panel of the right operand may take.
-const PANEL_BYTES: usize = 128 << 10;
-
-/// Bytes of a right operand that is walked again for each tile of rows from farther than the nearest cache, and is
-/// better packed.
-const FAR_BYTES: usize = 256 << 10;
+pub(super) const UNROLL: usize = 4;
 
 /// Bytes of a cache line.
-const LINE: i64 = 64;
+pub(super) const LINE: i64 = 64;
 
 /// Bytes of an array that are in the nearest cache all the same.
 const NEAR_BYTES: usize = 32 << 10;
 
-pub(crate) fn emit<E: Emitter>(g: &mut E, k: &ProductKernel, begin: E::Reg, end: E::Reg) {
+pub(crate) fn emit<E: Emitter>(g: &mut E, k: &ProductKernel, begin: E::Reg, end: E::Reg) -> Shares {
     if k.m == 0 || k.n == 0 || k.batch.contains(&0) {
-        return;
+        return Shares::EACH;
     }
     let lane = crate::check::lane_of(k.a.dtype);
     let n_dim = k.batch.len() + 1;
@@ -76,35 +70,20 @@ pub(crate) fn emit<E: Emitter>(g: &mut E, k: &ProductKernel, begin: E::Reg, end:
         scalars: vec![],
         lanewise: false,
     };
-    let spot = Spot { a: ptrs[0], b: ptrs[1], partial: None, site };
-    match panels {
-        Some(panels) => product.panels(g, &spot, &panels, range),
+    let inner = n_dim + k.k.len();
+    let left =
+        Left { ptr: ptrs[0], row: stride_bytes(&k.a, n_dim - 1), step: stride_bytes(&k.a, inner) };
+    let spot = Spot { left, b: ptrs[1], partial: None, ahead: None, site };
+    match &panels {
+        Some(panels) => product.panels(g, &spot, panels, range),
         None => product.columns(g, &spot, Pass { range, columns: k.n, work: Work::All }),
     }
     close_outer(g, loops);
-}
-
-/// Bytes of a panel for the right operand's columns of a tile, if it is worth packing: when it is far away or lies across,
-/// and many tiles of rows read it. Sums over several loops are read where they lie.
-fn panel_bytes(
-    tuning: &Tuning,
-    k: &ProductKernel,
-    tile: (usize, usize),
-    shape: Shape,
-    transpose: bool,
-    panels: Option<&Panels>,
-) -> Option<usize> {
-    let terms = match panels {
-        Some(panels) => panels.terms(k)?,
-        None if k.k.len() == 1 => k.k[0],
-        None => return None,
-    };
-    let rows = panels.map_or(k.m, |panels| panels.rows.min(k.m));
-    let again = if transpose { tuning.transposed_rows } else { 4 * tile.0 };
-    let size = k.k.iter().fold(k.n * shape.width, |size, &length| size.saturating_mul(length));
-    let bytes = terms.saturating_mul(tile.1 * shape.lanes * shape.width);
-    let far = transpose || size >= FAR_BYTES;
-    (shape.is_vector() && far && rows > again && bytes <= PANEL_BYTES).then_some(bytes)
+    match k.batch.is_empty() {
+        true if panel.is_some() => Shares { unit: tile.0, parts: 2 },
+        true => Shares { unit: tile.0, ..Shares::EACH },
+        false => Shares::EACH,
+    }
 }
 
 /// Terms of the innermost loop of the sums.
@@ -139,8 +118,21 @@ pub(super) enum Work<'w> {
     All,
     /// Terms of the last loops of `k`, of these lengths, are added to the partial sums.
     Add(&'w [usize]),
+    /// The same, then the epilogue.
+    Last(&'w [usize]),
     /// The epilogue of the partial sums.
     Finish,
+}
+
+impl<'w> Work<'w> {
+    /// Lengths of the loops of `k` that are walked.
+    pub(super) fn lengths(self, k: &'w ProductKernel) -> &'w [usize] {
+        match self {
+            Work::All => &k.k,
+            Work::Add(lengths) | Work::Last(lengths) => lengths,
+            Work::Finish => &[],
+        }
+    }
 }
 
 /// A walk over the result.
@@ -155,22 +147,34 @@ pub(super) struct Pass<'w, R> {
 
 /// Part of the result that is accumulated at once.
 #[derive(Clone, Copy)]
-struct Tile {
-    rows: usize,
-    vectors: usize,
+pub(super) struct Tile {
+    pub(super) rows: usize,
+    pub(super) vectors: usize,
     /// Lanes of the last vector.
-    last: usize,
+    pub(super) last: usize,
     /// Steps along `k` in one round of the loop.
     unroll: usize,
+}
+
+/// Where the left operand is read.
+#[derive(Clone, Copy)]
+pub(super) struct Left<R> {
+    pub(super) ptr: Ptr<R>,
+    /// Bytes from row to row.
+    pub(super) row: i64,
+    /// Bytes from one step along the innermost loop of `k` to the next.
+    pub(super) step: i64,
 }
 
 /// Where a tile starts.
 #[derive(Clone)]
 pub(super) struct Spot<'k, R> {
-    pub(super) a: Ptr<R>,
+    pub(super) left: Left<R>,
     pub(super) b: Ptr<R>,
     /// Its partial sums, and bytes from row to row of them.
     pub(super) partial: Option<(Ptr<R>, i64)>,
+    /// What of the right operand is asked for while a tile is computed: the columns that are packed next.
+    pub(super) ahead: Option<Ptr<R>>,
     pub(super) site: Site<'k, R>,
 }
 
@@ -183,14 +187,19 @@ pub(super) struct Product<'k, R> {
     epilogue: Code<'k, R>,
     inline: bool,
     /// Whether the right operand is loaded along `k` and transposed in registers.
-    transpose: bool,
+    pub(super) transpose: bool,
     /// Where the columns of a tile are first copied to, side by side, if at all.
-    panel: Option<Ptr<R>>,
+    pub(super) panel: Option<Ptr<R>>,
 }
 
 impl<'k, R: Copy> Product<'k, R> {
     pub(super) fn m_dim(&self) -> usize {
         self.k.batch.len()
+    }
+
+    /// The innermost loop of `k`.
+    pub(super) fn inner_dim(&self) -> usize {
+        self.k.batch.len() + 1 + self.k.k.len()
     }
 
     pub(super) fn along_n(
@@ -206,7 +215,7 @@ impl<'k, R: Copy> Product<'k, R> {
         let partial = spot
             .partial
             .map(|(ptr, row)| (g.advance(ptr, pos, width).plus(by as i64 * width), row));
-        Spot { a: spot.a, b, partial, site: spot.site.at(g, pos, by) }
+        Spot { left: spot.left, b, partial, ahead: None, site: spot.site.at(g, pos, by) }
     }
 
     pub(super) fn along_m(
@@ -217,14 +226,15 @@ impl<'k, R: Copy> Product<'k, R> {
         by: usize,
     ) -> Spot<'k, R> {
         let m = self.m_dim();
-        let bytes = stride_bytes(&self.k.a, m);
-        let a = g.advance(spot.a, pos, bytes).plus(bytes.wrapping_mul(by as i64));
+        let Left { ptr, row, .. } = spot.left;
+        let ptr = g.advance(ptr, pos, row).plus(row.wrapping_mul(by as i64));
+        let left = Left { ptr, ..spot.left };
         let n = spot.site.dim;
         let site = Site { dim: m, ..spot.site.clone() }.at(g, pos, by);
         let partial = spot
             .partial
             .map(|(ptr, row)| (g.advance(ptr, pos, row).plus(row.wrapping_mul(by as i64)), row));
-        Spot { a, b: spot.b, partial, site: Site { dim: n, ..site } }
+        Spot { left, b: spot.b, partial, ahead: None, site: Site { dim: n, ..site } }
     }
 
     /// `pos + by` further along loop `depth` of `k`.
@@ -241,8 +251,8 @@ impl<'k, R: Copy> Product<'k, R> {
             let bytes = stride_bytes(access, dim);
             g.advance(ptr, pos, bytes).plus(bytes.wrapping_mul(by as i64))
         };
-        let (a, b) = (move_on(&self.k.a, spot.a), move_on(&self.k.b, spot.b));
-        Spot { a, b, ..spot.clone() }
+        let left = Left { ptr: move_on(&self.k.a, spot.left.ptr), ..spot.left };
+        Spot { left, b: move_on(&self.k.b, spot.b), ..spot.clone() }
     }
 
     /// All tiles of the columns of a pass.
@@ -273,41 +283,8 @@ impl<'k, R: Copy> Product<'k, R> {
         }
     }
 
-    /// Bytes from one step along `k` to the next in a packed panel.
-    fn panel_step(&self, tile: Tile) -> i64 {
-        (tile.vectors * self.shape.lanes * self.shape.width) as i64
-    }
-
-    /// Copies the right operand's columns of a tile to the panel.
-    fn pack(&self, g: &mut impl Emitter<Reg = R>, spot: &Spot<'k, R>, tile: Tile, work: Work<'_>) {
-        let lengths = match work {
-            Work::All => self.k.k.as_slice(),
-            Work::Add(lengths) => lengths,
-            Work::Finish => return,
-        };
-        let (Some(panel), &[terms]) = (self.panel, lengths) else { return };
-        let inner = self.m_dim() + 1 + self.k.k.len();
-        let (b_step, step) = (stride_bytes(&self.k.b, inner), self.panel_step(tile));
-        let whole = terms / UNROLL * UNROLL;
-        for (first, last, count) in [(0, whole, UNROLL), (whole, terms, 1)] {
-            if first == last {
-                continue;
-            }
-            let lp = g.open(last - first, count, &[]);
-            let from = g.advance(spot.b, lp.pos, b_step).plus(b_step.wrapping_mul(first as i64));
-            let to = g.advance(panel, lp.pos, step).plus(step * first as i64);
-            for (i, right) in self.rights(g, from, b_step, tile, count).into_iter().enumerate() {
-                for (vector, &right) in right.iter().enumerate() {
-                    let at = (vector * self.shape.lanes * self.shape.width) as i64;
-                    spill(g, self.shape, self.lane, right, to.plus(step * i as i64 + at));
-                }
-            }
-            g.close(lp, &[]);
-        }
-    }
-
     /// Vectors of the right operand at each of `count` steps, `b_step` bytes apart.
-    fn rights(
+    pub(super) fn rights(
         &self,
         g: &mut impl Emitter<Reg = R>,
         b: Ptr<R>,
@@ -353,7 +330,10 @@ impl<'k, R: Copy> Product<'k, R> {
             for (rows, unroll) in sizes {
                 let lp = g.open_while(from, end, rows);
                 from = g.pos(lp.pos);
-                let spot = self.along_m(g, spot, lp.pos, 0);
+                let mut spot = self.along_m(g, spot, lp.pos, 0);
+                if rows == tile.rows {
+                    spot.ahead = self.ahead(g, &spot, tile, (begin, lp.pos));
+                }
                 self.tile(g, &spot, Tile { rows, unroll, ..tile }, pass.work);
                 g.close(lp, &[]);
             }
@@ -393,20 +373,17 @@ impl<'k, R: Copy> Product<'k, R> {
     }
 
     fn tile(&self, g: &mut impl Emitter<Reg = R>, spot: &Spot<'k, R>, tile: Tile, work: Work<'_>) {
+        if let Work::All | Work::Last(_) = work {
+            self.prefetch(g, spot, tile);
+        }
         let acc = match work {
-            Work::All => {
-                self.prefetch(g, spot, tile);
-                let zero = g.constant(self.shape, self.lane, 0);
-                let acc = vec![zero; tile.rows * tile.vectors];
-                self.sums(g, spot, tile, &self.k.k, acc)
-            }
-            Work::Add(lengths) => {
-                let acc = self.reload(g, spot, tile);
-                let acc = self.sums(g, spot, tile, lengths, acc);
-                return self.spill(g, spot, tile, &acc);
-            }
-            Work::Finish => self.reload(g, spot, tile),
+            Work::All => vec![g.constant(self.shape, self.lane, 0); tile.rows * tile.vectors],
+            Work::Add(_) | Work::Last(_) | Work::Finish => self.reload(g, spot, tile),
         };
+        let acc = self.sums(g, spot, tile, work.lengths(self.k), acc);
+        if let Work::Add(_) = work {
+            return self.spill(g, spot, tile, &acc);
+        }
         if self.inline {
             for (i, &acc) in acc.iter().enumerate() {
                 let (row, vector) = (i / tile.vectors, i % tile.vectors);
@@ -475,7 +452,7 @@ impl<'k, R: Copy> Product<'k, R> {
         acc
     }
 
-    fn lanes(&self, tile: Tile, vector: usize) -> usize {
+    pub(super) fn lanes(&self, tile: Tile, vector: usize) -> usize {
         if vector + 1 == tile.vectors { tile.last } else { self.shape.lanes }
     }
 
@@ -489,15 +466,24 @@ impl<'k, R: Copy> Product<'k, R> {
         count: usize,
         acc: &mut [R],
     ) {
-        let m = self.m_dim();
-        let inner = m + 1 + self.k.k.len();
-        let (a_row, a_step) = (stride_bytes(&self.k.a, m), stride_bytes(&self.k.a, inner));
+        let Left { ptr, row: a_row, step: a_step } = spot.left;
         let (b, b_step) = match self.panel {
             Some(panel) => (panel, self.panel_step(tile)),
-            None => (spot.b, stride_bytes(&self.k.b, inner)),
+            None => (spot.b, stride_bytes(&self.k.b, self.inner_dim())),
         };
-        let a = g.advance(spot.a, pos, a_step).plus(a_step.wrapping_mul(by as i64));
+        let a = g.advance(ptr, pos, a_step).plus(a_step.wrapping_mul(by as i64));
         let b = g.advance(b, pos, b_step).plus(b_step.wrapping_mul(by as i64));
+        if let (Some(ahead), UNROLL) = (spot.ahead, count) {
+            let step = stride_bytes(&self.k.b, self.inner_dim());
+            let ahead = g.advance(ahead, pos, step).plus(step.wrapping_mul(by as i64));
+            let (many, apart) = match self.transpose {
+                false => ((tile.vectors * self.shape.lanes * self.shape.width) as i64 / LINE, LINE),
+                true => (4, stride_bytes(&self.k.b, self.m_dim() + 1)),
+            };
+            for line in 0..many {
+                g.prefetch(ahead.plus(apart * line));
+            }
+        }
         // Transposed vectors are there all at once, others when they are needed.
         let mut transposed = match self.panel {
             None if self.transpose && count == UNROLL => self.rights(g, b, b_step, tile, count),

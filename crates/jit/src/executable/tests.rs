@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::compile::{JitConfig, compile};
+use crate::emit::Shares;
 use crate::pool::pool;
 use eggrad_body::{Body, Lane};
 use eggrad_ir::Part;
@@ -129,7 +130,7 @@ fn a_panic_in_a_worker_is_an_error_and_the_next_run_works() {
     let split = |bad: usize| {
         let done = AtomicUsize::new(0);
         let result = caught(|| {
-            pool().split(2, 64, 8, &|begin, end| {
+            pool().split(2, 64, Shares { unit: 8, parts: 4 }, &|begin, end| {
                 assert!(!(begin..end).contains(&bad), "on purpose");
                 done.fetch_add(end - begin, Ordering::Relaxed);
             });

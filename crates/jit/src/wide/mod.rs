@@ -16,7 +16,7 @@ mod prepare;
 mod special;
 
 use crate::codegen::LoopNest;
-use crate::emit::{Emitter, Tuning};
+use crate::emit::{Emitter, Shares, Tuning};
 pub(crate) use crate::wide::code::Level;
 use crate::wide::code::{Op, Reg, Wide};
 use iced_x86::Code;
@@ -83,6 +83,7 @@ pub(crate) struct Function {
     pub(crate) bytes: Vec<u8>,
     /// Constants that the argument after the last one points to.
     pub(crate) table: Vec<u8>,
+    pub(crate) shares: Shares,
     pub(crate) listing: Option<String>,
 }
 
@@ -94,7 +95,7 @@ pub(crate) fn compile(
     listing: bool,
 ) -> Result<Option<Function>, String> {
     let mut wide = Wide::new(level, args);
-    crate::emit::emit(&mut wide, nest, Reg::BEGIN, Reg::END);
+    let shares = crate::emit::emit(&mut wide, nest, Reg::BEGIN, Reg::END);
     let (code, uses) = prepare::prepare(&wide);
     let has_code = |inst: &code::Inst| match inst.op {
         Op::Fma
@@ -117,5 +118,5 @@ pub(crate) fn compile(
     }
     let places = allocate::allocate(&wide, &code, &uses);
     let (bytes, listing) = encode::encode(&wide, &code, &places, listing)?;
-    Ok(Some(Function { bytes, table: wide.table, listing }))
+    Ok(Some(Function { bytes, table: wide.table, shares, listing }))
 }
