@@ -190,7 +190,7 @@ pub struct ProductKernel {
     pub k: Vec<usize>,
     /// Left operand: strides for each batch loop, then `m`, `n` (0), each of `k`.
     pub a: Access,
-    /// Right operand: strides for each batch loop, then `m` (0), `n`, each of `k`.
+    /// Right operand: strides for each batch loop, then `m` (0), `n`, each of `k`; that of `n` or of the last of `k` is 1.
     pub b: Access,
     /// What the epilogue reads and writes; strides for each batch loop, then `m`, `n`, each of `k` (0).
     pub accesses: Vec<Access>,

@@ -229,8 +229,14 @@ impl Groups<'_> {
         // where the innermost is long enough.
         let apart = |map: &Map| k.windows(2).rposition(|w| !joins(map, w[0], w[1]));
         let terms = |from: usize| k[from..].iter().map(|&d| sizes[d]).product::<usize>();
+        // A right operand that lies across is turned in registers, unless that can be done once for many runs.
+        let turned = |map: &Map| {
+            let next = k.last().is_some_and(|&d| map[d] == 1) && apart(map).is_none();
+            let once = self.setup[node.inputs[1].index()];
+            next && node.ty.dtype.bytes() == 4 && terms(0) >= FEW_TERMS && !once
+        };
         let fits = |operand: usize, map: &Map| {
-            let strided = operand == 1 && n.last().is_some_and(|&d| map[d] != 1);
+            let strided = operand == 1 && n.last().is_some_and(|&d| map[d] != 1) && !turned(map);
             !strided && apart(map).is_none_or(|i| terms(i + 1) >= FEW_TERMS)
         };
         let mut found = vec![];
