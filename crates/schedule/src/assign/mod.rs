@@ -1,5 +1,6 @@
 //! Kernels to a plan: order, buffers, the guard, and one arena.
 
+mod inside;
 mod memory;
 mod order;
 mod uses;
@@ -179,8 +180,13 @@ impl Assign<'_> {
         for (id, arg) in &self.primary {
             numbers.insert(Arg::Value(*id), numbers[arg]);
         }
+        let inside = self.known_inside(graph.guard());
         for &task in order {
             for draft in &self.tasks[task].drafts {
+                for (value, result) in self.shared(draft, &inside) {
+                    let number = self.number(&mut plan, &mut numbers, result);
+                    numbers.insert(value, number);
+                }
                 let args = draft.args.iter().map(|arg| self.number(&mut plan, &mut numbers, *arg));
                 let args = args.collect::<Vec<usize>>();
                 let extra = |plan: &mut Plan, numbers: &mut BTreeMap<Arg, usize>, id| {
@@ -203,6 +209,44 @@ impl Assign<'_> {
         });
         memory::place(&mut plan);
         plan
+    }
+
+    /// Values that only one kernel touches, and that lie in the arena.
+    fn known_inside(&self, guard: Option<NodeId>) -> BTreeSet<Arg> {
+        let mut touched: BTreeMap<Arg, usize> = BTreeMap::new();
+        for draft in self.tasks.iter().flat_map(|task| &task.drafts) {
+            for arg in draft.args.iter().collect::<BTreeSet<&Arg>>() {
+                *touched.entry(*arg).or_default() += 1;
+            }
+        }
+        let inside = |arg: &Arg| match arg {
+            Arg::Value(id) => {
+                guard != Some(*id)
+                    && self.maker.contains_key(id)
+                    && !self.copies.contains_key(id)
+                    && !self.primary.contains_key(id)
+            }
+            Arg::Output(_) | Arg::State(_) | Arg::Old(_) | Arg::Scratch { .. } => false,
+        };
+        touched.into_iter().filter(|(arg, n)| *n == 1 && inside(arg)).map(|(arg, _)| arg).collect()
+    }
+
+    /// Arguments of a kernel that may share their memory, see [`inside::shared`].
+    fn shared(&self, draft: &Draft, inside: &BTreeSet<Arg>) -> Vec<(Arg, Arg)> {
+        let graph = self.groups.graph;
+        let size = |id: NodeId| graph.ty(id).shape.elements();
+        // States keep their values when a run fails.
+        let elements = |arg: Arg| match arg {
+            Arg::Value(id) => match self.primary.get(&id) {
+                None => self.maker.contains_key(&id).then(|| size(id)),
+                Some(Arg::Output(_)) => Some(size(id)),
+                Some(_) => None,
+            },
+            Arg::Output(i) => Some(size(graph.outputs()[i].node)),
+            Arg::State(_) | Arg::Old(_) | Arg::Scratch { .. } => None,
+        };
+        let alike = |a: Arg, b: Arg| elements(a).is_some_and(|size| elements(b) == Some(size));
+        inside::shared(&draft.kernel, &draft.args, |arg| inside.contains(&arg), alike)
     }
 
     /// The buffer of an argument, made when it is not there yet.

@@ -4,10 +4,14 @@
 //! of elements equal to `m`, minus one: `logsumexp = m + log1p(r)`, `softmax = e/(1 + r)`. No sum loses the small
 //! tail beside the leading 1. What rounding takes from `z - m` is put back into `e`: it is at most half a unit in the
 //! last place of `z - m`, but an exponential turns it into `|z - m|` times as many of its own.
+//!
+//! Where the targets are a label for each row, what they pick out of it is a number for the row, so that few steps are
+//! left for each element.
 
 use super::reduce::reduce;
 use eggrad_ir::{
-    Builder, CompareOp, CrossEntropyOp, MoveOp, NodeId, Op, ReduceOp, Shape, SoftmaxOp, UnaryOp,
+    Builder, CompareOp, CrossEntropyOp, DType, MoveOp, NodeId, Op, ReduceOp, Shape, SoftmaxOp,
+    UnaryOp,
 };
 
 /// A row of logits against its largest element; all but `max` and `rest` have the shape of the logits.
@@ -37,10 +41,9 @@ fn shifted(b: &mut Builder, z: NodeId, axes: &[usize]) -> Shifted {
     let one = b.full_like(z, 1.0);
     let correction = b.add(one, lost);
     let e = b.mul(e, correction);
-    let less = b.compare(CompareOp::Lt, z, m);
     let top = b.compare(CompareOp::Eq, z, m);
     let zero = b.full_like(z, 0.0);
-    let tail = b.select(less, e, zero);
+    let tail = b.select(top, zero, e);
     let tail = reduce(b, ReduceOp::Sum, tail, axes);
     let ties = b.select(top, one, zero);
     let ties = reduce(b, ReduceOp::Sum, ties, axes);
@@ -119,6 +122,9 @@ pub(super) fn cross_entropy(
     axes: &[usize],
 ) -> NodeId {
     let row = shifted(b, z, axes);
+    if let Some(label) = Label::of(b, t, axes) {
+        return label.cross_entropy(b, op, &row);
+    }
     let zero = b.full_like(z, 0.0);
     match op {
         CrossEntropyOp::Value => {
@@ -149,15 +155,12 @@ pub(super) fn cross_entropy(
 }
 
 /// For each target the sum of the others in its row. Next to the largest target the others are summed on their own,
-/// so that a small sum beside a large target is not lost; a one-hot row needs no such care.
+/// so that a small sum beside a large target is not lost.
 fn others_of(b: &mut Builder, t: NodeId, axes: &[usize]) -> NodeId {
     let shape = b.ty(t).shape.clone();
     let total = reduce(b, ReduceOp::Sum, t, axes);
     let total = b.spread_over(total, &shape, axes);
     let others = b.sub(total, t);
-    if is_one_hot(b, t) {
-        return others;
-    }
     let zero = b.full_like(t, 0.0);
     let one = b.full_like(t, 1.0);
     let max = reduce(b, ReduceOp::Max, t, axes);
@@ -175,15 +178,84 @@ fn others_of(b: &mut Builder, t: NodeId, axes: &[usize]) -> NodeId {
     b.select(top, beside, others)
 }
 
-fn is_one_hot(b: &Builder, mut t: NodeId) -> bool {
-    loop {
+/// One-hot targets.
+struct Label {
+    /// Where the label is, in the shape of the logits.
+    hit: NodeId,
+    /// 1 in rows that have a label, 0 where it is out of range; none where all have one.
+    present: Option<NodeId>,
+}
+
+impl Label {
+    /// None unless `t` is one-hot along `axes`.
+    fn of(b: &mut Builder, mut t: NodeId, axes: &[usize]) -> Option<Label> {
+        let target = t;
+        while let Op::Cast(_) = b.graph().node(t).op {
+            t = b.graph().node(t).inputs[0];
+        }
         let node = b.graph().node(t);
-        let permutes =
-            matches!(node.op, Op::Cast(_) | Op::Move(MoveOp::Reshape(_) | MoveOp::Transpose(_)));
-        if permutes {
-            t = node.inputs[0];
-        } else {
-            return matches!(node.op, Op::OneHot { .. });
+        let Op::OneHot { classes, .. } = node.op else { return None };
+        let labels = node.inputs[0];
+        if *axes != [b.ty(t).rank() - 1] {
+            return None;
+        }
+        let hit = b.node(Op::OneHot { dtype: DType::Bool, classes }, &[labels]);
+        let mut source = b.graph().node(labels);
+        while let Op::Move(MoveOp::Reshape(_) | MoveOp::Transpose(_)) = source.op {
+            source = b.graph().node(source.inputs[0]);
+        }
+        let sure = match source.op {
+            Op::Input(i) => {
+                let range = b.graph().inputs()[i].range;
+                range.is_some_and(|(least, most)| least >= 0.0 && most < classes as f64)
+            }
+            _ => false,
+        };
+        let present = (!sure).then(|| {
+            let one = b.full_like(target, 1.0);
+            let label = Label { hit, present: None };
+            label.pick(b, one, axes)
+        });
+        Some(Label { hit, present })
+    }
+
+    /// What `x` is at the labels; 0 in rows without one.
+    fn pick(&self, b: &mut Builder, x: NodeId, axes: &[usize]) -> NodeId {
+        let zero = b.full_like(x, 0.0);
+        let picked = b.select(self.hit, x, zero);
+        reduce(b, ReduceOp::Sum, picked, axes)
+    }
+
+    fn cross_entropy(&self, b: &mut Builder, op: CrossEntropyOp, row: &Shifted) -> NodeId {
+        let below = self.pick(b, row.below, &row.axes);
+        let zero = b.full_like(below, 0.0);
+        match op {
+            CrossEntropyOp::Value => {
+                // log1p(r) + (m - z): exactly log1p(r) at the largest logit.
+                let log = row.log_rest(b);
+                let surprise = b.sub(log, below);
+                let Some(present) = self.present else { return surprise };
+                let missing = b.compare(CompareOp::Eq, present, zero);
+                b.select(missing, zero, surprise)
+            }
+            CrossEntropyOp::Residual => {
+                let total = row.total(b);
+                let scale = b.unary(UnaryOp::Recip, total);
+                let e = self.pick(b, row.e, &row.axes);
+                let others = b.sub(total, e);
+                let top = b.compare(CompareOp::Eq, below, zero);
+                let others = b.select(top, row.rest, others);
+                let complement = b.mul(others, scale);
+                let pull = b.unary(UnaryOp::Neg, complement);
+                let pull = row.spread(b, pull);
+                let scale = match self.present {
+                    Some(present) => b.mul(scale, present),
+                    None => scale,
+                };
+                let scale = row.spread(b, scale);
+                let p = b.mul(row.e, scale);
+                b.select(self.hit, pull, p)
+            }
         }
     }
 }
