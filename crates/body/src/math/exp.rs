@@ -84,8 +84,11 @@ impl Body {
         self.identity_at_zero(y, x)
     }
 
-    /// `e^x` for `x <= 0`.
-    pub(super) fn exp_nonpositive(&mut self, x: Value) -> Value {
+    /// `e^x` for `x <= 0`, in fewer steps than [`Body::exp`].
+    ///
+    /// # Numerics
+    /// As [`Body::exp`]; without meaning above 0.
+    pub fn exp_nonpositive(&mut self, x: Value) -> Value {
         let format = self.format(x);
         let split = self.split_exp(x, format.bias);
         let scale = self.scale(&split, format);

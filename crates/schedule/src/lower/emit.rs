@@ -5,7 +5,7 @@ use crate::groups::{Groups, operand_maps, reads_memory};
 use crate::maps::{Map, Merged, first_element};
 use crate::plan::Access;
 use eggrad_body::{Body, Lane, Value};
-use eggrad_ir::{DType, MoveOp, NodeId, Op};
+use eggrad_ir::{BinaryOp, DType, Graph, MoveOp, NodeId, Op, ReduceOp, UnaryOp};
 use std::collections::HashMap;
 
 /// What an access walks over, before buffers are known.
@@ -218,6 +218,9 @@ impl<'a> Emitter<'a> {
         let body = &mut self.body;
         match &node.op {
             Op::Const(dtype, literal) => ops::constant(body, *dtype, *literal),
+            Op::Unary(UnaryOp::Exp) if falls_below_largest(graph, node.inputs[0]) => {
+                body.exp_nonpositive(args[0])
+            }
             Op::Unary(op) => ops::unary(body, *op, dtype, args[0]),
             Op::Binary(op) => ops::binary(body, *op, dtype, args[0], args[1]),
             Op::Compare(op) => ops::compare(body, *op, args[0], args[1]),
@@ -269,4 +272,15 @@ impl<'a> Emitter<'a> {
             }
         }
     }
+}
+
+/// Whether `id` is what elements differ by from the largest of them, so never above 0.
+fn falls_below_largest(graph: &Graph, id: NodeId) -> bool {
+    let Op::Binary(BinaryOp::Sub) = graph.node(id).op else { return false };
+    let [x, mut largest] = graph.node(id).inputs[..] else { return false };
+    while let Op::Move(MoveOp::Broadcast { .. } | MoveOp::Reshape(_)) = graph.node(largest).op {
+        largest = graph.node(largest).inputs[0];
+    }
+    let largest = graph.node(largest);
+    matches!(largest.op, Op::Reduce(ReduceOp::Max, _)) && largest.inputs[0] == x
 }
