@@ -5,7 +5,7 @@
 //! inputs, outputs and arena, copies them to the arguments that name them, and runs its kernels. A plan is never run
 //! inside itself, so that one part for each is enough and nothing is allocated.
 
-use crate::emit::Shares;
+use crate::emit::{Shares, positions};
 use crate::pool::pool;
 use eggrad_schedule::{Kernel, KernelKind, LoopKernel, Phase, Place, Plan, Target};
 
@@ -447,7 +447,7 @@ fn work_ns(kind: &KernelKind) -> f64 {
 /// Positions of the loop that a kernel's `begin` and `end` count.
 fn outermost(kind: &KernelKind) -> usize {
     match kind {
-        KernelKind::Row(k) => k.outer.first().copied().unwrap_or(1),
+        KernelKind::Row(k) => positions(k),
         KernelKind::Column(k) => k.outer.first().copied().unwrap_or(1),
         KernelKind::Product(k) => k.batch.first().copied().unwrap_or(k.m),
         KernelKind::Loop(_) | KernelKind::Branch(_) => 1,

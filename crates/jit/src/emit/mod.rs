@@ -16,6 +16,7 @@ use crate::codegen::LoopNest;
 pub(crate) use crate::emit::emitter::{
     Bound, Emitter, Lanes, Loop, Loops, Memory, Pos, Ptr, Run, Shape, Tuning, ill_typed,
 };
+pub(crate) use crate::emit::row::positions;
 
 /// How the positions of a kernel's outermost loop are best shared out between threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

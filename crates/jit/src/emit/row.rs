@@ -83,11 +83,70 @@ pub(crate) fn emit<E: Emitter>(g: &mut E, k: &RowKernel, begin: E::Reg, end: E::
         return across.emit(g, begin, end);
     }
     let mut ptrs = start(g, &k.accesses);
+    if let Some(pass) = flat(k) {
+        return blocks(g, k, pass, ptrs, (begin, end));
+    }
     let mut positions = vec![];
     let range = (begin, end);
     let loops = open_outer(g, &k.outer, &k.accesses, range, &mut ptrs, &mut positions);
     phases(g, k, ptrs, positions);
     close_outer(g, loops);
+}
+
+/// Elements of a row without loops around it that stay together: whole vectors, however many of them overlap in time.
+const BLOCK: usize = 4096;
+
+/// Positions of the outermost loop of a row kernel: blocks of the row itself where no loop is around it and its
+/// elements depend on nothing but themselves.
+pub(crate) fn positions(k: &RowKernel) -> usize {
+    match flat(k) {
+        Some(_) => k.row.div_ceil(BLOCK),
+        None => k.outer.first().copied().unwrap_or(1),
+    }
+}
+
+/// The walk along a row that may go block by block, in any order.
+fn flat(k: &RowKernel) -> Option<(&Body, &[Store])> {
+    let [Phase::Pass { body, folds, stores }] = &k.phases[..] else { return None };
+    let each = |store: &Store| {
+        let to = &k.accesses[store.access];
+        let alone = |other: &Access| {
+            other.arg != to.arg || other.strides == to.strides && other.offset == to.offset
+        };
+        store.add_at.is_none() && to.strides != [0] && k.accesses.iter().all(alone)
+    };
+    let apart = k.outer.is_empty() && folds.is_empty() && stores.iter().all(each);
+    (apart && k.row >= 2 * BLOCK).then_some((body, stores))
+}
+
+/// Blocks `begin` to `end` of a row.
+fn blocks<E: Emitter>(
+    g: &mut E,
+    k: &RowKernel,
+    (body, stores): (&Body, &[Store]),
+    ptrs: Vec<Ptr<E::Reg>>,
+    (begin, end): (E::Reg, E::Reg),
+) {
+    let (positions, scalars) = (vec![Pos::Const(0)], vec![]);
+    let site = Site { accesses: &k.accesses, ptrs, positions, dim: 0, scalars, lanewise: false };
+    let mut code = Code::new(g, body, stores, [].into_iter(), &k.accesses, 0);
+    code.hoist(g, &site);
+    let walk = Walk { code: &code, site: &site, row: k.row, folds: &[] };
+    let (lanes, step) = (code.shape.lanes, walk.overlapping(g));
+    let block = BLOCK as i64;
+    let (from, to, row) = (g.times(begin, block), g.times(end, block), g.position(k.row as i64));
+    let to = g.least(to, row);
+    let lp = g.open_while(from, to, step * lanes);
+    let rest_from = g.pos(lp.pos);
+    walk.copies(g, lp.pos, 0, step, lanes);
+    g.close(lp, &[]);
+    // Only the last block ends with less than a step.
+    let rest = k.row % (step * lanes);
+    if rest > 0 {
+        let lp = g.open_while(rest_from, to, rest);
+        walk.copies(g, lp.pos, 0, rest.div_ceil(lanes), (rest - 1) % lanes + 1);
+        g.close(lp, &[]);
+    }
 }
 
 /// What happens to the row that begins at the given place.
@@ -205,9 +264,14 @@ impl<R: Copy> Walk<'_, '_, R> {
         state
     }
 
-    fn map(&self, g: &mut impl Emitter<Reg = R>) {
+    /// Copies of the body that overlap in time.
+    fn overlapping(&self, g: &impl Emitter<Reg = R>) -> usize {
         let copies = (g.tuning().copies)(self.code.size());
-        let step = if self.code.shape.is_vector() { copies } else { 1 };
+        if self.code.shape.is_vector() { copies } else { 1 }
+    }
+
+    fn map(&self, g: &mut impl Emitter<Reg = R>) {
+        let step = self.overlapping(g);
         self.walk(g, step, vec![], |g, _, pos, by, count, lanes| {
             self.copies(g, pos, by, count, lanes);
             vec![]

@@ -84,6 +84,15 @@ fn ranges_of_the_outermost_loop_may_be_split_anywhere() {
     let row = RowKernel { outer: vec![13], row: 9, accesses, phases };
     check(KernelKind::Row(row), 117, 117, 13);
 
+    // A long row alone is split itself, into blocks of 4,096 elements.
+    let mut body = Body::new();
+    let x = body.load(0, Lane::F32);
+    let value = body.mul(x, x);
+    let phases = vec![Phase::Pass { body, folds: vec![], stores: store(value) }];
+    let accesses = vec![access(0, &[1]), access(1, &[1])];
+    let size = 8 * 4096 + 123;
+    check(KernelKind::Row(RowKernel { outer: vec![], row: size, accesses, phases }), size, size, 9);
+
     let mut body = Body::new();
     let value = body.load(0, Lane::F32);
     let mut epilogue = Body::new();
