@@ -5,11 +5,13 @@
 //!   residual of the same logits comes from the builder, which never makes a node twice.
 //! * Reductions run over the trailing axes, or keep the last axis; others are done in two steps.
 //! * Reductions over the positions of windows run down columns; windows that tile are reshapes.
+//! * Input gradients of convolutions, folds of products, are convolutions where that is faster (see [`convolve`]).
 //! * Products pair `[batch.., m.., k..]` with `[batch.., k.., n..]`.
 //! * A scan of no steps is its initial values.
 //! * What has no elements, or reduces over none, becomes a constant; sizes become constants; marks vanish.
 
 mod constant;
+mod convolve;
 mod expand;
 mod part;
 mod product;
@@ -42,6 +44,7 @@ pub(crate) fn legalize(graph: &Graph) -> Result<Legal, ScheduleError> {
         single_user: single_users(graph),
         relu: relus(graph),
         positions: window::positions(graph),
+        convolved: None,
     };
     let mut origin: Vec<NodeId> = graph.inputs().iter().map(|i| i.node).collect();
     origin.extend(graph.states().iter().map(|s| s.read));
@@ -49,11 +52,13 @@ pub(crate) fn legalize(graph: &Graph) -> Result<Legal, ScheduleError> {
         let new = pass.node(id)?;
         pass.map.push(new);
         // The transpose of a product may have become the product the other way round.
+        let dot = pass.convolved.take();
         let made = &pass.new.graph().nodes()[origin.len()..];
         let turned = matches!(graph.node(id).op, Op::Move(_))
             && made.iter().any(|n| matches!(n.op, Op::Dot(_) | Op::Reduce(..)));
         let first = if turned { graph.node(id).inputs[0] } else { id };
-        origin.resize(pass.new.graph().nodes().len(), first);
+        let of = |n: &Node| dot.filter(|_| matches!(n.op, Op::Dot(_) | Op::Reduce(..)));
+        origin.extend(made.iter().map(|n| of(n).unwrap_or(first)));
     }
     for output in graph.outputs() {
         pass.new.output(&output.name, pass.map[output.node.index()]);
@@ -86,6 +91,8 @@ struct Pass<'g> {
     relu: Vec<Option<NodeId>>,
     /// Of each old node made of windows, how many of its axes are positions of windows.
     positions: Vec<usize>,
+    /// The old product behind the fold for which a convolution was just made.
+    convolved: Option<NodeId>,
 }
 
 fn single_users(graph: &Graph) -> Vec<Option<NodeId>> {
@@ -175,9 +182,10 @@ impl Pass<'_> {
                 check_index(id, self.old, ty, *size, rest)?;
                 self.new.node(node.op.clone(), &args)
             }
-            Op::Fold { windows, length } => {
-                window::fold(&mut self.new, args[0], windows, length, &ty.shape)
-            }
+            Op::Fold { windows, length } => match self.as_convolution(id, None) {
+                Some(convolution) => convolution,
+                None => window::fold(&mut self.new, args[0], windows, length, &ty.shape),
+            },
             Op::RandomKey { .. } | Op::Random { .. } => self.new.node(node.op.clone(), &args),
             Op::Scan { scan, result } if scan.length == 0 => args[*result],
             Op::Scan { .. } | Op::Cond { .. } => self.new.node(node.op.clone(), &args),
@@ -235,6 +243,13 @@ impl Pass<'_> {
         {
             let [a, b] = [0, 1].map(|i| self.map[self.old.node(old).inputs[i].index()]);
             return product::product(&mut self.new, b, a, &swapped);
+        }
+        if let (MoveOp::Slice { start, step, size }, Op::Fold { .. }) = (op, &self.old.node(old).op)
+            && self.single_user[old.index()].is_some()
+            && step.iter().zip(size).all(|(&step, &size)| step == 1 || size == 1)
+            && let Some(part) = self.as_convolution(old, Some((start, size)))
+        {
+            return part;
         }
         match op {
             MoveOp::Reshape(shape) => self.new.reshape(x, shape.clone()),
