@@ -4,7 +4,8 @@
 //! * Composites become elementwise ops and reductions (see [`expand`]); sharing between softmax, cross-entropy and its
 //!   residual of the same logits comes from the builder, which never makes a node twice.
 //! * Reductions run over the trailing axes, or keep the last axis; others are done in two steps.
-//! * Reductions over the positions of windows run down columns; windows that tile are reshapes.
+//! * Reductions over the positions of windows run down columns, extremes of few positions are found slice by slice;
+//!   windows that tile are reshapes.
 //! * Input gradients of convolutions, folds of products, are convolutions where that is faster (see [`convolve`]).
 //! * Products pair `[batch.., m.., k..]` with `[batch.., k.., n..]`.
 //! * A scan of no steps is its initial values.
@@ -148,6 +149,11 @@ impl Pass<'_> {
             Op::Reduce(op, _) if empty(0) => self.full(ty, identity(*op, ty.dtype)),
             Op::Reduce(ReduceOp::LogSumExp, axes) => {
                 expand::logsumexp(&mut self.new, args[0], axes)
+            }
+            Op::Reduce(op @ (ReduceOp::Max | ReduceOp::Min), axes)
+                if let Some(extreme) = self.extreme(*op, node.inputs[0], axes) =>
+            {
+                extreme
             }
             Op::Reduce(op, axes)
                 if self.positions[node.inputs[0].index()] > 0
