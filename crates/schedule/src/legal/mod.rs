@@ -7,10 +7,12 @@
 //! * Reductions over the positions of windows run down columns, extremes of few positions are found slice by slice;
 //!   windows that tile are reshapes.
 //! * Input gradients of convolutions, folds of products, are convolutions where that is faster (see [`convolve`]).
+//! * Sums of pads that lie side by side are choices (see [`concat`]).
 //! * Products pair `[batch.., m.., k..]` with `[batch.., k.., n..]`.
 //! * A scan of no steps is its initial values.
 //! * What has no elements, or reduces over none, becomes a constant; sizes become constants; marks vanish.
 
+mod concat;
 mod constant;
 mod convolve;
 mod expand;
@@ -21,8 +23,8 @@ mod window;
 
 use crate::error::ScheduleError;
 use eggrad_ir::{
-    Builder, CompareOp, DType, Graph, Literal, MoveOp, Node, NodeId, Op, ReduceOp, TensorType,
-    UnaryOp,
+    BinaryOp, Builder, CompareOp, DType, Graph, Literal, MoveOp, Node, NodeId, Op, ReduceOp,
+    TensorType, UnaryOp,
 };
 use part::Part;
 
@@ -133,6 +135,7 @@ impl Pass<'_> {
                 let count: usize = axes.iter().map(|&a| dims[a]).product();
                 self.count(*dtype, count)
             }
+            Op::Binary(BinaryOp::Add) if let Some(chosen) = self.side_by_side(id) => chosen,
             Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Cast(_) => {
                 match window::order(&ty.shape, self.positions[id.index()]) {
                     None => self.elementwise(node, &args),
