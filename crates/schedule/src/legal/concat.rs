@@ -44,7 +44,7 @@ impl Pass<'_> {
         parts.sort_unstable_by_key(|p| p.start);
         let alike = parts.iter().all(|p| p.axis == axis && p.size == size && p.start % size == 0);
         let apart = parts.windows(2).all(|w| w[0].start < w[1].start);
-        if !alike || !apart || all % size != 0 || count > MOST_PARTS {
+        if !alike || !apart || !all.is_multiple_of(size) || count > MOST_PARTS {
             return None;
         }
         Some(chosen(&mut self.new, &parts, &shape, |part| self.map[part.index()]))
