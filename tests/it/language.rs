@@ -88,6 +88,27 @@ fn a_convolutional_network() {
     derivative_is_right(&write, &[value(&[2, 6, 7, 2], 3)], 0);
 }
 
+/// Of equal positions in a window the first takes the gradient, however it is run; around the tensor there are none.
+#[test]
+fn ties_in_a_pool() {
+    let write = |g: &Graph| {
+        let x = g.input("x", [1, 4, 6, 2]);
+        let sliding = Sliding::default().stride([2, 2]);
+        let tiled = x.relu().max_pool2d([2, 2], sliding);
+        let around = x.max_pool2d([3, 3], sliding.same());
+        g.output("tiled", tiled.sum(..).grad(x));
+        g.output("around", around.sum(..).grad(x));
+    };
+    let same = Value::new([1, 4, 6, 2], Data::F64(vec![0.5; 48]));
+    let found = agree(&write, &[same]);
+    let hits = |row: usize, column: usize| [row % 2, column % 2] == [0, 0];
+    let place = |i: usize| (i / 12, i / 2 % 6);
+    let expected: Vec<f64> =
+        (0..48).map(|i| if hits(place(i).0, place(i).1) { 1.0 } else { 0.0 }).collect();
+    // Windows of three positions, two apart, end one position after the tensor.
+    assert_eq!(found, [("tiled".into(), expected.clone()), ("around".into(), expected)]);
+}
+
 #[test]
 fn convolution_along_one_axis_and_its_pools() {
     let write = |g: &Graph| {

@@ -3,7 +3,7 @@
 use crate::application;
 use crate::functions::Functions;
 use crate::product::products_of_others;
-use crate::row::{attained, residual_jacobian, softmax, softmax_jacobian, sum_spread};
+use crate::row::{Winners, attained, residual_jacobian, softmax, softmax_jacobian, sum_spread};
 use crate::{elementwise, linear};
 use eggrad_ir::{
     BinaryOp, Builder, CompareOp, CrossEntropyOp, MarkOp, Node, NodeId, Op, ReduceOp, SoftmaxOp,
@@ -156,11 +156,15 @@ fn push_one(b: &mut Builder, y: NodeId, node: &Node, operand: usize, t: NodeId) 
                 b.sum(change, axes.clone())
             }
             ReduceOp::Max | ReduceOp::Min => {
-                let (hit, count) = attained(b, x, y, axes);
+                let winners = attained(b, x, y, axes);
+                let (Winners::Share(hit, _) | Winners::First(hit)) = winners;
                 let zero = b.full_like(t, 0.0);
                 let change = b.select(hit, t, zero);
                 let sum = b.sum(change, axes.clone());
-                b.div(sum, count)
+                match winners {
+                    Winners::Share(_, count) => b.div(sum, count),
+                    Winners::First(_) => sum,
+                }
             }
             ReduceOp::LogSumExp => {
                 let p = softmax(b, x, axes);

@@ -12,6 +12,7 @@
 //! | `sign`, `floor`, `ceil`, `round`, comparisons, casts to integers | 0 everywhere |
 //! | `maximum`, `minimum` of equal numbers | half for each, so half for a `clamp` at its bound |
 //! | `max`, `min` over axes, ties | shared evenly |
+//! | `max`, `min` over the positions of windows, ties | all to the first position, row-major |
 //! | `select` | all to the branch taken, nothing to the other, even where its derivative is infinite or NaN |
 //! | `pow` at `0^0`, `xlogy` at 0 and 0, `atan2` at the origin | 0 |
 //! | `scatter_add` of an update that it drops | 0 |

@@ -4,7 +4,9 @@ use crate::application;
 use crate::functions::Functions;
 use crate::gate::{Cotangent, Gate};
 use crate::product::products_of_others;
-use crate::row::{attained, residual_jacobian, shape, softmax, softmax_jacobian, sum_spread};
+use crate::row::{
+    Winners, attained, residual_jacobian, shape, softmax, softmax_jacobian, sum_spread,
+};
 use crate::{elementwise, linear};
 use eggrad_ir::{Builder, CrossEntropyOp, MarkOp, MoveOp, Node, NodeId, Op, ReduceOp, SoftmaxOp};
 use std::collections::HashMap;
@@ -239,8 +241,10 @@ fn pull_value(b: &mut Builder, y: NodeId, node: &Node, operand: usize, g: NodeId
                     b.mul(g, others)
                 }
                 ReduceOp::Max | ReduceOp::Min => {
-                    let (hit, count) = attained(b, x, y, axes);
-                    let share = b.div(g, count);
+                    let (hit, share) = match attained(b, x, y, axes) {
+                        Winners::Share(hit, count) => (hit, b.div(g, count)),
+                        Winners::First(hit) => (hit, g),
+                    };
                     let share = b.spread_over(share, &full, axes);
                     let zero = b.full_like(x, 0.0);
                     b.select(hit, share, zero)

@@ -75,6 +75,41 @@ fn table_of_conventions() {
     }
 }
 
+/// Windows of `size` numbers, `stride` apart.
+fn pooled(op: &str, size: usize, stride: usize, shown: &str) -> String {
+    format!(
+        "%1 = window(x, axes=[0], size=[{size}], stride=[{stride}]); %2 = {shown}; %8 = {op}(%2, axes=[1])"
+    )
+}
+
+#[test]
+fn the_first_of_equals_in_a_window_takes_all() {
+    let x = [2.0, 2.0, 1.0, 3.0, 3.0, 3.0];
+    for (op, slopes) in
+        [("max", [1.0, 0.0, 0.0, 1.0, 0.0, 0.0]), ("min", [0.0, 0.0, 1.0, 1.0, 0.0, 0.0])]
+    {
+        assert_eq!(gradient(&pooled(op, 3, 3, "%1"), &x), slopes, "{op}");
+        // Seen through what is computed element by element.
+        assert_eq!(gradient(&pooled(op, 3, 3, "relu(%1)"), &x), slopes, "{op}");
+    }
+    // Overlapping windows.
+    assert_eq!(gradient(&pooled("max", 2, 1, "%1"), &x), [1.0, 1.0, 0.0, 2.0, 1.0, 0.0]);
+    // Nobody attains what is no number.
+    let broken = [f64::NAN, 1.0, 4.0, 4.0];
+    assert_eq!(gradient(&pooled("max", 2, 2, "%1"), &broken), [0.0, 0.0, 1.0, 0.0]);
+    // More positions than are looked at one by one, and more than a byte counts.
+    for n in [40, 300] {
+        let mut x = vec![1.0; 2 * n];
+        (x[n - 1], x[n + 7]) = (2.0, 2.0);
+        let slopes: Vec<f64> =
+            (0..2 * n).map(|i| if i == n - 1 || i == n + 7 { 1.0 } else { 0.0 }).collect();
+        assert_eq!(gradient(&pooled("max", n, n, "%1"), &x), slopes);
+        let mut first = vec![0.0; 2 * n];
+        (first[0], first[n]) = (1.0, 1.0);
+        assert_eq!(gradient(&pooled("max", n, n, "%1"), &vec![1.0; 2 * n]), first);
+    }
+}
+
 #[test]
 fn rounding_has_no_slope() {
     let at = [-1.5, 0.0, 2.25];

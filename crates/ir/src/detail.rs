@@ -73,6 +73,20 @@ impl Windows {
         Some(rest / self.stride[i] + 1)
     }
 
+    /// The slice of an operand of shape `over` that is position `tap` of every window; those are numbered row-major.
+    pub fn tap(&self, over: &Shape, mut tap: usize) -> MoveOp {
+        let mut start = vec![0; over.rank()];
+        let mut step = vec![1; over.rank()];
+        let mut size = over.dims().to_vec();
+        for (i, &axis) in self.axes.iter().enumerate().rev() {
+            start[axis] = tap % self.size[i] * self.dilation[i];
+            step[axis] = self.stride[i];
+            size[axis] = self.positions(i, over.dims()[axis]).unwrap_or(0);
+            tap /= self.size[i];
+        }
+        MoveOp::Slice { start, step, size }
+    }
+
     /// The listed axis that is axis `axis` of the operand.
     pub fn listed(&self, axis: usize) -> Option<usize> {
         self.axes.iter().position(|&a| a == axis)

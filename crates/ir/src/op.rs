@@ -198,9 +198,11 @@ op_class! {
         Sum = "sum", Any, Nothing;
         /// Product; 1 over nothing.
         Prod = "prod", NonZero, Both;
-        /// Largest; NaN if any is NaN; -inf over nothing; ties share the gradient evenly.
+        /// Largest; NaN if any is NaN; -inf over nothing; ties share the gradient evenly, but within windows the
+        /// first takes all.
         Max = "max", Distinct, Both;
-        /// Smallest; NaN if any is NaN; +inf over nothing; ties share the gradient evenly.
+        /// Smallest; NaN if any is NaN; +inf over nothing; ties share the gradient evenly, but within windows the
+        /// first takes all.
         Min = "min", Distinct, Both;
         /// `log(sum(exp(x)))`, never overflowing, small tails kept; -inf over nothing.
         LogSumExp = "logsumexp", Any, Both;

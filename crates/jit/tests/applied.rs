@@ -72,22 +72,25 @@ fn windows_and_folds() {
     }
 }
 
+/// With the gradient by the input, a fold of a product or, at stride 1, a product of windows.
 #[test]
 fn convolutions() {
-    let mut case = Case::new(200);
-    let (x, k) = (case.input(DType::F32, &[2, 9, 10, 3]), case.input(DType::F32, &[3, 2, 3, 8]));
-    let windows =
-        Windows { axes: vec![1, 2], size: vec![3, 2], stride: vec![2, 1], dilation: vec![1, 2] };
-    let view = case.b.node(Op::Move(MoveOp::Window(windows.clone())), &[x]);
-    let contract = vec![(3, 2), (4, 0), (5, 1)];
-    let y = case.b.dot(view, k, DotAxes { batch: vec![], contract });
-    let y = case.b.unary(UnaryOp::Relu, y);
-    let contract = vec![(0, 0), (1, 1), (2, 2)];
-    let dk = case.b.dot(view, y, DotAxes { batch: vec![], contract });
-    let dw = case.b.dot(y, k, DotAxes { batch: vec![], contract: vec![(3, 3)] });
-    let dw = case.b.transpose(dw, vec![0, 1, 2, 5, 3, 4]);
-    let dx = case.b.node(Op::Fold { windows, length: vec![9, 10] }, &[dw]);
-    case.run(&[y, dk, dx]);
+    for stride in [vec![2, 1], vec![1, 1]] {
+        let mut case = Case::new(200);
+        let (x, k) =
+            (case.input(DType::F32, &[2, 9, 12, 3]), case.input(DType::F32, &[3, 2, 3, 8]));
+        let windows = Windows { axes: vec![1, 2], size: vec![3, 2], stride, dilation: vec![1, 2] };
+        let view = case.b.node(Op::Move(MoveOp::Window(windows.clone())), &[x]);
+        let contract = vec![(3, 2), (4, 0), (5, 1)];
+        let y = case.b.dot(view, k, DotAxes { batch: vec![], contract });
+        let y = case.b.unary(UnaryOp::Relu, y);
+        let contract = vec![(0, 0), (1, 1), (2, 2)];
+        let dk = case.b.dot(view, y, DotAxes { batch: vec![], contract });
+        let dw = case.b.dot(y, k, DotAxes { batch: vec![], contract: vec![(3, 3)] });
+        let dw = case.b.transpose(dw, vec![0, 1, 2, 5, 3, 4]);
+        let dx = case.b.node(Op::Fold { windows, length: vec![9, 12] }, &[dw]);
+        case.run(&[y, dk, dx]);
+    }
 }
 
 /// The published vectors of Threefry-2x32 with 20 rounds: key, counter, words.

@@ -93,8 +93,8 @@ impl<'g> Tensor<'g> {
         self.conv("conv2d", weight, sliding, At::here())
     }
 
-    /// Largest of each window of `size` positions; NaN if any is NaN. Ties share the gradient evenly; positions around
-    /// the tensor count as -infinity.
+    /// Largest of each window of `size` positions; NaN if any is NaN. The first of equals takes the gradient; positions
+    /// around the tensor count as -infinity.
     ///
     /// # Shapes
     /// `[n, w, c]` → `[n, windows, c]`
@@ -103,8 +103,8 @@ impl<'g> Tensor<'g> {
         self.pool("max_pool1d", ReduceOp::Max, size, sliding, At::here())
     }
 
-    /// Largest of each window of `size` positions; NaN if any is NaN. Ties share the gradient evenly; positions around
-    /// the tensor count as -infinity.
+    /// Largest of each window of `size` positions; NaN if any is NaN. The first of equals takes the gradient; positions
+    /// around the tensor count as -infinity.
     ///
     /// # Shapes
     /// `[n, h, w, c]` → `[n, windows, windows, c]`

@@ -239,6 +239,56 @@ fn pieces_side_by_side() {
     assert!(plan.kernels.iter().filter(rows).count() >= 3, "{plan}");
 }
 
+/// Parts of one size along any axis, all of them or some: one kernel that pads nothing and adds nothing.
+#[test]
+fn equal_parts_side_by_side_are_chosen_from() {
+    for dtype in [DType::F32, DType::F64, DType::I32, DType::U8] {
+        for (axis, given) in
+            [(0, vec![0, 1]), (1, vec![2, 0, 1, 3]), (2, vec![3, 1]), (1, vec![4, 0, 2])]
+        {
+            let mut case = Case::new();
+            let count = 1 + given.iter().max().expect("a part") + usize::from(axis == 2);
+            let part = [3, 2, 5];
+            let mut whole = part;
+            whole[axis] *= count;
+            let mut sum = None;
+            for &k in &given {
+                let x = case.input(dtype, &part);
+                let place = |a: usize| if a == axis { k * part[a] } else { 0 };
+                let sizes: Vec<_> = (0..3).map(|a| (place(a), 1, whole[a])).collect();
+                let x = case.pad(x, &sizes, 0.0);
+                sum = Some(sum.map_or(x, |sum| case.b.add(sum, x)));
+            }
+            let sum = sum.expect("a part");
+            let other = case.input(dtype, &whole);
+            let more = case.b.mul(sum, other);
+            let plan = case.check(&[sum, more]);
+            assert_eq!(plan.kernels.len(), 1, "{plan}");
+        }
+    }
+}
+
+/// Parts that overlap, that something else reads padded, or that are around something else than zero.
+#[test]
+fn other_sums_of_pads_are_sums() {
+    for what in 0..4 {
+        let mut case = Case::new();
+        let (x, y) = (case.input(DType::F32, &[3, 4]), case.input(DType::F32, &[3, 4]));
+        let fill = if what == 0 { 2.0 } else { 0.0 };
+        let start = if what == 1 { 0 } else { 4 };
+        let left = case.pad(x, &[(0, 1, 3), (0, 1, 8)], fill);
+        let right = case.pad(y, &[(0, 1, 3), (start, 1, 8)], fill);
+        let sum = case.b.add(left, right);
+        let seen = case.b.unary(UnaryOp::Sigmoid, left);
+        let apart = case.b.add(sum, right);
+        case.check(&match what {
+            2 => vec![sum, seen],
+            3 => vec![apart],
+            _ => vec![sum],
+        });
+    }
+}
+
 /// New values that need parts of old ones elsewhere than where they are written.
 #[test]
 fn states_that_move_along() {

@@ -4,12 +4,17 @@
 //! * Composites become elementwise ops and reductions (see [`expand`]); sharing between softmax, cross-entropy and its
 //!   residual of the same logits comes from the builder, which never makes a node twice.
 //! * Reductions run over the trailing axes, or keep the last axis; others are done in two steps.
-//! * Reductions over the positions of windows run down columns; windows that tile are reshapes.
+//! * Reductions over the positions of windows run down columns, extremes of few positions are found slice by slice;
+//!   windows that tile are reshapes.
+//! * Input gradients of convolutions, folds of products, are convolutions where that is faster (see [`convolve`]).
+//! * Sums of pads that lie side by side are choices (see [`concat`]).
 //! * Products pair `[batch.., m.., k..]` with `[batch.., k.., n..]`.
 //! * A scan of no steps is its initial values.
 //! * What has no elements, or reduces over none, becomes a constant; sizes become constants; marks vanish.
 
+mod concat;
 mod constant;
+mod convolve;
 mod expand;
 mod part;
 mod product;
@@ -18,8 +23,8 @@ mod window;
 
 use crate::error::ScheduleError;
 use eggrad_ir::{
-    Builder, CompareOp, DType, Graph, Literal, MoveOp, Node, NodeId, Op, ReduceOp, TensorType,
-    UnaryOp,
+    BinaryOp, Builder, CompareOp, DType, Graph, Literal, MoveOp, Node, NodeId, Op, ReduceOp,
+    TensorType, UnaryOp,
 };
 use part::Part;
 
@@ -42,6 +47,7 @@ pub(crate) fn legalize(graph: &Graph) -> Result<Legal, ScheduleError> {
         single_user: single_users(graph),
         relu: relus(graph),
         positions: window::positions(graph),
+        convolved: None,
     };
     let mut origin: Vec<NodeId> = graph.inputs().iter().map(|i| i.node).collect();
     origin.extend(graph.states().iter().map(|s| s.read));
@@ -49,11 +55,13 @@ pub(crate) fn legalize(graph: &Graph) -> Result<Legal, ScheduleError> {
         let new = pass.node(id)?;
         pass.map.push(new);
         // The transpose of a product may have become the product the other way round.
+        let dot = pass.convolved.take();
         let made = &pass.new.graph().nodes()[origin.len()..];
         let turned = matches!(graph.node(id).op, Op::Move(_))
             && made.iter().any(|n| matches!(n.op, Op::Dot(_) | Op::Reduce(..)));
         let first = if turned { graph.node(id).inputs[0] } else { id };
-        origin.resize(pass.new.graph().nodes().len(), first);
+        let of = |n: &Node| dot.filter(|_| matches!(n.op, Op::Dot(_) | Op::Reduce(..)));
+        origin.extend(made.iter().map(|n| of(n).unwrap_or(first)));
     }
     for output in graph.outputs() {
         pass.new.output(&output.name, pass.map[output.node.index()]);
@@ -86,6 +94,8 @@ struct Pass<'g> {
     relu: Vec<Option<NodeId>>,
     /// Of each old node made of windows, how many of its axes are positions of windows.
     positions: Vec<usize>,
+    /// The old product behind the fold for which a convolution was just made.
+    convolved: Option<NodeId>,
 }
 
 fn single_users(graph: &Graph) -> Vec<Option<NodeId>> {
@@ -125,6 +135,7 @@ impl Pass<'_> {
                 let count: usize = axes.iter().map(|&a| dims[a]).product();
                 self.count(*dtype, count)
             }
+            Op::Binary(BinaryOp::Add) if let Some(chosen) = self.side_by_side(id) => chosen,
             Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Cast(_) => {
                 match window::order(&ty.shape, self.positions[id.index()]) {
                     None => self.elementwise(node, &args),
@@ -141,6 +152,11 @@ impl Pass<'_> {
             Op::Reduce(op, _) if empty(0) => self.full(ty, identity(*op, ty.dtype)),
             Op::Reduce(ReduceOp::LogSumExp, axes) => {
                 expand::logsumexp(&mut self.new, args[0], axes)
+            }
+            Op::Reduce(op @ (ReduceOp::Max | ReduceOp::Min), axes)
+                if let Some(extreme) = self.extreme(*op, node.inputs[0], axes) =>
+            {
+                extreme
             }
             Op::Reduce(op, axes)
                 if self.positions[node.inputs[0].index()] > 0
@@ -175,9 +191,10 @@ impl Pass<'_> {
                 check_index(id, self.old, ty, *size, rest)?;
                 self.new.node(node.op.clone(), &args)
             }
-            Op::Fold { windows, length } => {
-                window::fold(&mut self.new, args[0], windows, length, &ty.shape)
-            }
+            Op::Fold { windows, length } => match self.as_convolution(id, None) {
+                Some(convolution) => convolution,
+                None => window::fold(&mut self.new, args[0], windows, length, &ty.shape),
+            },
             Op::RandomKey { .. } | Op::Random { .. } => self.new.node(node.op.clone(), &args),
             Op::Scan { scan, result } if scan.length == 0 => args[*result],
             Op::Scan { .. } | Op::Cond { .. } => self.new.node(node.op.clone(), &args),
@@ -235,6 +252,13 @@ impl Pass<'_> {
         {
             let [a, b] = [0, 1].map(|i| self.map[self.old.node(old).inputs[i].index()]);
             return product::product(&mut self.new, b, a, &swapped);
+        }
+        if let (MoveOp::Slice { start, step, size }, Op::Fold { .. }) = (op, &self.old.node(old).op)
+            && self.single_user[old.index()].is_some()
+            && step.iter().zip(size).all(|(&step, &size)| step == 1 || size == 1)
+            && let Some(part) = self.as_convolution(old, Some((start, size)))
+        {
+            return part;
         }
         match op {
             MoveOp::Reshape(shape) => self.new.reshape(x, shape.clone()),

@@ -1,11 +1,14 @@
 //! Windows and their adjoint: what tiles is a view both ways, and what is computed from windows, element by element or
 //! by reducing them, has the positions of windows before the last other axis, along which memory is contiguous.
 
-use super::{constant, transpose};
-use eggrad_ir::{Builder, Graph, MoveOp, NodeId, Op, ReduceOp, Shape, Windows};
+use super::{Pass, constant, part, part::Part, transpose};
+use eggrad_ir::{BinaryOp, Builder, Graph, MoveOp, NodeId, Op, ReduceOp, Shape, Windows};
 
 /// Positions up to which a window is reduced down columns.
 const MOST_POSITIONS: usize = 128;
+
+/// Positions of windows up to which their extremum is found position by position.
+const FEW_POSITIONS: usize = 16;
 
 /// Results side by side from which a reduction down columns pays.
 const FEW_COLUMNS: usize = 4;
@@ -129,6 +132,38 @@ pub(super) fn inverse(perm: &[usize]) -> Vec<usize> {
 /// The last of the axes of more than one position that are not among `axes`.
 fn last_kept(shape: &Shape, axes: &[usize]) -> Option<usize> {
     (0..shape.rank()).rfind(|a| !axes.contains(a) && shape.dims()[*a] > 1)
+}
+
+impl Pass<'_> {
+    /// The largest or smallest of each window of `windows` over its positions `axes`, where they are few: of one slice
+    /// for each, in one pass, with whatever else is made of these slices.
+    pub(super) fn extreme(
+        &mut self,
+        op: ReduceOp,
+        windows: NodeId,
+        axes: &[usize],
+    ) -> Option<NodeId> {
+        let node = self.old.node(windows);
+        let Op::Move(MoveOp::Window(list)) = &node.op else { return None };
+        let positions: usize = list.size.iter().product();
+        let rank = node.ty.rank();
+        let inside = (rank - list.axes.len()..rank).eq(axes.iter().copied());
+        if !inside || !(2..=FEW_POSITIONS).contains(&positions) || !node.ty.dtype.is_float() {
+            return None;
+        }
+        let op = if op == ReduceOp::Max { BinaryOp::Maximum } else { BinaryOp::Minimum };
+        let (x, over) = (self.map[node.inputs[0].index()], &self.old.ty(node.inputs[0]).shape);
+        let mut extreme = None;
+        for tap in 0..positions {
+            let MoveOp::Slice { start, step, size } = list.tap(over, tap) else { return None };
+            let there = part::slice(&mut self.new, x, Part { start, step, size });
+            extreme = Some(match extreme {
+                Some(so_far) => self.new.binary(op, so_far, there),
+                None => there,
+            });
+        }
+        extreme
+    }
 }
 
 /// Whether a reduction of windows of `shape` over `axes` runs down columns.

@@ -133,7 +133,13 @@ impl<'a> Lowering<'a> {
                 names.push(name);
             }
         }
-        let moves_only = |m: &NodeId| is_view(&self.groups.graph.node(*m).op);
+        // A fold that became a convolution pads the cotangent and turns the weight round.
+        let moves_only = |m: &NodeId| {
+            let op = &self.groups.graph.node(*m).op;
+            let origin = &self.original.node(self.groups.legal.origin[m.index()]).op;
+            let made = matches!(op, Op::Move(MoveOp::Pad { .. }) | Op::Gather { .. });
+            is_view(op) || made && matches!(origin, Op::Fold { .. })
+        };
         if self.group(group).members.iter().all(moves_only) {
             names = vec!["pack"];
         }
