@@ -112,10 +112,10 @@ impl<'a> Fit<'a> {
         Fit { print: true, ..self }
     }
 
-    /// Goes on where [`Model::progress`] was, with the same data, batch and seed: with the states of then, the weights
-    /// become the same bits as without the interruption.
+    /// Goes on where [`Model::progress`] was, in the order of rows of then, with the same data and batch: with the states
+    /// of then, the weights become the same bits as without the interruption.
     pub fn resume(self, from: Progress) -> Fit<'a> {
-        Fit { from, ..self }
+        Fit { from, seed: from.seed, ..self }
     }
 
     /// On Ctrl-C finishes the step, calls `save` and returns the history so far; a second Ctrl-C ends the process.

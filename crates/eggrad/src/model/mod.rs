@@ -6,6 +6,7 @@ mod graphs;
 mod inside;
 mod pool;
 mod predict;
+mod saving;
 mod source;
 mod summary;
 mod training;
@@ -61,6 +62,8 @@ pub struct Model {
     evaluate: Pool,
     predict: Pool,
     progress: Progress,
+    /// Words of the user, which are saved too.
+    note: serde_json::Value,
     /// What targets are, once it is known.
     targets: OnceLock<Vec<TargetRow>>,
 }
@@ -101,6 +104,7 @@ impl Model {
             evaluate: Pool::new(Mode::Evaluate),
             predict: Pool::new(Mode::Predict),
             progress: Progress::default(),
+            note: serde_json::Value::Null,
             targets: OnceLock::new(),
         }
     }
@@ -136,8 +140,8 @@ impl Model {
     }
 
     /// Says what the model is trained for: a loss (a tuple of them for several outputs), an optimizer, and metrics.
-    /// Parameters stay as they are; what optimizers remember begins anew, so that states to go on with are put into the
-    /// store after this.
+    /// Parameters stay as they are; what optimizers remember begins anew, but for a model that was loaded and could not
+    /// be compiled from its file.
     ///
     /// # Errors
     /// Where inputs have been declared, every mistake in the model, its loss or its optimizer.
@@ -158,12 +162,20 @@ impl Model {
             let help = "pass a loss, such as `MeanSquaredError`";
             return Err(TypeError::new("compile", At::Unknown, "is given no loss", help).into());
         }
-        self.store.remove_slots();
-        self.goal = Some(goal);
+        // What a loaded model remembers is of an optimizer that it has not been told yet.
+        let loaded = self.goal.replace(goal).is_none() && self.inputs.is_some();
         self.forget();
-        if self.inputs.is_some() {
-            self.written(Mode::Train, 2, false)?.graph.build()?;
+        let built = match self.inputs {
+            Some(_) => self.written(Mode::Train, 2, false)?.graph.build().map(Some),
+            None => Ok(None),
+        };
+        let goes_on = built.as_ref().is_ok_and(|built| {
+            loaded && built.as_ref().is_some_and(|built| self.store.goes_on_with(built))
+        });
+        if !goes_on {
+            self.store.remove_slots();
         }
+        built?;
         Ok(())
     }
 

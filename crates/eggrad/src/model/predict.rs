@@ -212,6 +212,7 @@ impl Model {
             evaluate: super::Pool::new(Mode::Evaluate),
             predict: super::Pool::new(Mode::Predict),
             progress: self.progress,
+            note: self.note.clone(),
             targets: std::sync::OnceLock::new(),
         }
     }

@@ -216,7 +216,7 @@ impl Model {
         // Every state exists before a callback may ask for one.
         let built = self.written(Mode::Train, data.full, data.weighted)?.graph.build()?;
         self.store.attach_all(&built)?;
-        self.progress = fit.from;
+        self.progress = Progress { seed: fit.seed, ..fit.from };
         let pressed = Pressed::listen(fit.interrupt.is_some());
         let bar = progress_bar(fit.progress, fit.epochs, data.steps);
         for callback in &mut fit.callbacks {
@@ -308,7 +308,7 @@ impl Model {
                 return Ok(End::Interrupted);
             }
         }
-        self.progress = Progress { epoch: self.progress.epoch + 1, step: 0 };
+        self.progress = Progress { epoch: self.progress.epoch + 1, step: 0, ..self.progress };
         let goal = self.known_goal("fit")?;
         let mut values = totals.values(goal);
         values.extend(rate.map(|rate| ("learning_rate".to_string(), rate)));

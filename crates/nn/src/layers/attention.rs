@@ -2,10 +2,11 @@
 
 use super::dense::product;
 use super::dropout::drop_out;
-use super::{Activation, Common, Context, Layer, LayerNorm};
+use super::{Activation, Common, Context, Layer, LayerNorm, LayerSpec, Specs};
 use crate::attention::Mask;
 use crate::init::Init;
 use crate::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 
 /// Attention with several heads, [`Tensor::attention`], between projections. Parameters `query.weight`, `key.weight`,
 /// `value.weight`, `output.weight` (Glorot uniform), and a `bias` (zeros) beside each.
@@ -16,7 +17,8 @@ use crate::tensor::Tensor;
 /// `[rows, positions, width]` → the same; the width is a multiple of the number of heads
 /// # Source
 /// Vaswani et al. 2017, section 3.2.2
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct MultiHeadAttention {
     heads: usize,
     causal: bool,
@@ -108,6 +110,10 @@ impl Layer for MultiHeadAttention {
         self.write(cx, x, x, if self.causal { Mask::Causal } else { Mask::Everything })
     }
 
+    fn spec(&self, _: &mut Specs) -> Option<LayerSpec> {
+        Some(LayerSpec::MultiHeadAttention(self.clone()))
+    }
+
     fn common(&self) -> Option<&Common> {
         Some(&self.common)
     }
@@ -120,7 +126,8 @@ impl Layer for MultiHeadAttention {
 /// `[rows, positions, width]` → the same
 /// # Source
 /// Vaswani et al. 2017, figure 1; Xiong et al. 2020 for the order
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TransformerBlock {
     attention: MultiHeadAttention,
     norms: [LayerNorm; 2],
@@ -187,6 +194,10 @@ impl Layer for TransformerBlock {
         let normed = self.norms[1].apply(cx, x);
         let hidden = self.activation.of(wide("hidden", normed, width, self.hidden));
         x + drop_out(cx, wide("output", hidden, self.hidden, width), self.dropout)
+    }
+
+    fn spec(&self, _: &mut Specs) -> Option<LayerSpec> {
+        Some(LayerSpec::TransformerBlock(self.clone()))
     }
 
     fn common(&self) -> Option<&Common> {

@@ -1,12 +1,13 @@
 //! Convolutional layers.
 
-use super::{Activation, Common, Context, Layer, Regularizer};
+use super::{Activation, Common, Context, Layer, LayerSpec, Regularizer, Specs};
 use crate::init::Init;
 use crate::tensor::Tensor;
 use crate::windows::Sliding;
+use serde::{Deserialize, Serialize};
 
 /// Size of windows along each of two axes: one number for both, or a pair.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pair(pub(super) [usize; 2]);
 
 impl From<usize> for Pair {
@@ -67,7 +68,8 @@ pub(super) use sliding_methods;
 ///
 /// # Shapes
 /// `[rows, positions, channels]` → `[rows, windows, filters]`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Conv1d {
     filters: usize,
     size: usize,
@@ -128,6 +130,10 @@ impl Layer for Conv1d {
         self.activation.of(z)
     }
 
+    fn spec(&self, _: &mut Specs) -> Option<LayerSpec> {
+        Some(LayerSpec::Conv1d(self.clone()))
+    }
+
     fn common(&self) -> Option<&Common> {
         Some(&self.common)
     }
@@ -138,7 +144,8 @@ impl Layer for Conv1d {
 ///
 /// # Shapes
 /// `[rows, height, width, channels]` → `[rows, windows, windows, filters]`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Conv2d {
     filters: usize,
     size: Pair,
@@ -198,6 +205,10 @@ impl Layer for Conv2d {
         let z = x.conv2d(weight, self.sliding);
         let z = if self.bias { z + cx.param("bias", [self.filters], Init::Zeros) } else { z };
         self.activation.of(z)
+    }
+
+    fn spec(&self, _: &mut Specs) -> Option<LayerSpec> {
+        Some(LayerSpec::Conv2d(self.clone()))
     }
 
     fn common(&self) -> Option<&Common> {

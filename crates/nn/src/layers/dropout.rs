@@ -1,14 +1,16 @@
 //! Dropout.
 
-use super::{Common, Context, Layer, Mode};
+use super::{Common, Context, Layer, LayerSpec, Mode, Specs};
 use crate::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 
 /// In training, sets each number to 0 with probability `rate` and divides the others by `1 - rate`; nothing otherwise.
 /// The numbers are drawn anew at each step, from the store's seed.
 ///
 /// # Source
 /// Srivastava et al. 2014
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Dropout {
     rate: f64,
     pub(super) common: Common,
@@ -34,6 +36,10 @@ impl Layer for Dropout {
             return cx.graph().poison();
         }
         drop_out(cx, x, self.rate)
+    }
+
+    fn spec(&self, _: &mut Specs) -> Option<LayerSpec> {
+        Some(LayerSpec::Dropout(self.clone()))
     }
 
     fn common(&self) -> Option<&Common> {

@@ -1,8 +1,9 @@
 //! Normalisation with parameters and statistics of its own.
 
-use super::{Common, Context, Layer};
+use super::{Common, Context, Layer, LayerSpec, Specs};
 use crate::init::Init;
 use crate::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 
 /// Batch normalisation of the last axis. Training normalises by mean and variance of the batch and keeps running means
 /// of both (`mean`, `variance`); otherwise those are used. Parameters `gamma` and `beta`. A layer that is not trainable
@@ -12,7 +13,8 @@ use crate::tensor::Tensor;
 /// The running variance is of the batch divided by its number of elements, as in Keras.
 /// # Source
 /// Ioffe, Szegedy 2015
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct BatchNorm {
     momentum: f64,
     epsilon: f64,
@@ -67,6 +69,10 @@ impl Layer for BatchNorm {
         normed.y
     }
 
+    fn spec(&self, _: &mut Specs) -> Option<LayerSpec> {
+        Some(LayerSpec::BatchNorm(self.clone()))
+    }
+
     fn common(&self) -> Option<&Common> {
         Some(&self.common)
     }
@@ -76,7 +82,8 @@ impl Layer for BatchNorm {
 ///
 /// # Source
 /// Ba, Kiros, Hinton 2016
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LayerNorm {
     epsilon: f64,
     pub(super) common: Common,
@@ -110,6 +117,10 @@ impl Layer for LayerNorm {
         x.layer_norm(gamma, beta, self.epsilon)
     }
 
+    fn spec(&self, _: &mut Specs) -> Option<LayerSpec> {
+        Some(LayerSpec::LayerNorm(self.clone()))
+    }
+
     fn common(&self) -> Option<&Common> {
         Some(&self.common)
     }
@@ -119,7 +130,8 @@ impl Layer for LayerNorm {
 ///
 /// # Source
 /// Zhang, Sennrich 2019
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct RmsNorm {
     epsilon: f64,
     pub(super) common: Common,
@@ -150,6 +162,10 @@ impl Layer for RmsNorm {
         };
         let gamma = cx.param("gamma", [channels], Init::Constant(1.0));
         x / (x.square().keepdims().mean(-1) + self.epsilon).sqrt() * gamma
+    }
+
+    fn spec(&self, _: &mut Specs) -> Option<LayerSpec> {
+        Some(LayerSpec::RmsNorm(self.clone()))
     }
 
     fn common(&self) -> Option<&Common> {

@@ -1,9 +1,11 @@
 //! Penalties on weights.
 
 use crate::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 
 /// What is added to the loss for a weight `w`: `l1 · Σ|w| + l2 · Σw²`.
-#[derive(Clone, Copy, Debug, PartialEq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Regularizer {
     /// Factor of the sum of sizes.
     pub l1: f64,

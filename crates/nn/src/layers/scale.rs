@@ -1,12 +1,14 @@
 //! Layers that bring data to a usual range, without anything to train.
 
 use super::norm::channels;
-use super::{Common, Context, Layer};
+use super::{Common, Context, Layer, LayerSpec, Specs};
 use crate::init::Init;
 use crate::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 
 /// `x · factor + offset`, such as pixels of `0..=255` to `0..=1`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Rescaling {
     factor: f64,
     offset: f64,
@@ -38,6 +40,10 @@ impl Layer for Rescaling {
         if self.offset == 0.0 { scaled } else { scaled + self.offset }
     }
 
+    fn spec(&self, _: &mut Specs) -> Option<LayerSpec> {
+        Some(LayerSpec::Rescaling(self.clone()))
+    }
+
     fn common(&self) -> Option<&Common> {
         Some(&self.common)
     }
@@ -45,7 +51,8 @@ impl Layer for Rescaling {
 
 /// Brings each feature, the last axis, to mean 0 and variance 1 of the data it was adapted to: statistics `mean` and
 /// `variance`, which training leaves alone. A feature that does not vary becomes 0.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Normalization {
     mean: Vec<f64>,
     variance: Vec<f64>,
@@ -105,6 +112,10 @@ impl Layer for Normalization {
         let mean = cx.stat("mean", [columns], Init::Values(self.mean.clone()));
         let variance = cx.stat("variance", [columns], Init::Values(self.variance.clone()));
         (x - mean) / variance.sqrt()
+    }
+
+    fn spec(&self, _: &mut Specs) -> Option<LayerSpec> {
+        Some(LayerSpec::Normalization(self.clone()))
     }
 
     fn common(&self) -> Option<&Common> {

@@ -1,6 +1,6 @@
 //! Layers that follow each other, and layers with a shortcut around them.
 
-use super::{Common, Context, Layer};
+use super::{Common, Context, Layer, LayerSpec, Specs};
 use crate::tensor::Tensor;
 use std::sync::Arc;
 
@@ -18,6 +18,10 @@ impl<L: Layer + ?Sized> Layer for Arc<L> {
 
     fn common(&self) -> Option<&Common> {
         (**self).common()
+    }
+
+    fn spec(&self, specs: &mut Specs) -> Option<LayerSpec> {
+        (**self).spec(specs)
     }
 }
 
@@ -58,6 +62,11 @@ impl Layer for Stack {
         self.layers.iter().fold(x, |x, layer| layer.apply(cx, x))
     }
 
+    fn spec(&self, specs: &mut Specs) -> Option<LayerSpec> {
+        let (layers, common) = (specs.all(&self.layers)?, self.common.clone());
+        Some(LayerSpec::Stack { layers, common })
+    }
+
     fn common(&self) -> Option<&Common> {
         Some(&self.common)
     }
@@ -69,7 +78,7 @@ impl Layer for Stack {
 /// The layers keep the shape.
 #[derive(Debug)]
 pub struct Residual {
-    inner: Stack,
+    pub(super) inner: Stack,
     pub(super) common: Common,
 }
 
@@ -96,6 +105,11 @@ impl Layer for Residual {
             return cx.graph().poison();
         }
         x + y
+    }
+
+    fn spec(&self, specs: &mut Specs) -> Option<LayerSpec> {
+        let (layers, common) = (specs.all(&self.inner.layers)?, self.common.clone());
+        Some(LayerSpec::Residual { layers, common })
     }
 
     fn common(&self) -> Option<&Common> {

@@ -1,7 +1,8 @@
 //! Losses of probabilities.
 
-use super::{Loss, Task};
+use super::{Loss, LossSpec, Task};
 use crate::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 
 /// Methods of losses with a field `logits`.
 macro_rules! from_logits {
@@ -34,7 +35,8 @@ from_logits! { BinaryCrossentropy CategoricalCrossentropy SparseCategoricalCross
 ///
 /// # Shapes
 /// `[rows, ..]`, targets of the same shape
-#[derive(Clone, Copy, Debug, PartialEq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct BinaryCrossentropy {
     logits: bool,
     smoothing: f64,
@@ -57,6 +59,10 @@ impl Loss for BinaryCrossentropy {
         Task::Binary
     }
 
+    fn spec(&self) -> Option<LossSpec> {
+        Some(LossSpec::BinaryCrossentropy(*self))
+    }
+
     fn each<'g>(&self, prediction: Tensor<'g>, target: Tensor<'g>) -> Tensor<'g> {
         let y = smoothed(target, self.smoothing, 2);
         let entropy = if self.logits {
@@ -76,7 +82,8 @@ impl Loss for BinaryCrossentropy {
 ///
 /// # Shapes
 /// `[rows, .., classes]`, targets of the same shape
-#[derive(Clone, Copy, Debug, PartialEq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CategoricalCrossentropy {
     logits: bool,
     smoothing: f64,
@@ -99,6 +106,10 @@ impl Loss for CategoricalCrossentropy {
         Task::Shares
     }
 
+    fn spec(&self) -> Option<LossSpec> {
+        Some(LossSpec::CategoricalCrossentropy(*self))
+    }
+
     fn each<'g>(&self, prediction: Tensor<'g>, target: Tensor<'g>) -> Tensor<'g> {
         let y = smoothed(target, self.smoothing, classes(prediction));
         focal(entropy(prediction, y, self.logits), self.focal)
@@ -114,7 +125,8 @@ impl Loss for CategoricalCrossentropy {
 ///
 /// # Shapes
 /// `[rows, .., classes]`, integers `[rows, ..]`
-#[derive(Clone, Copy, Debug, PartialEq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SparseCategoricalCrossentropy {
     logits: bool,
     smoothing: f64,
@@ -143,6 +155,10 @@ impl Loss for SparseCategoricalCrossentropy {
         Task::Classes { ignored: self.ignored }
     }
 
+    fn spec(&self) -> Option<LossSpec> {
+        Some(LossSpec::SparseCategoricalCrossentropy(*self))
+    }
+
     fn each<'g>(&self, prediction: Tensor<'g>, target: Tensor<'g>) -> Tensor<'g> {
         let classes = classes(prediction);
         let y = smoothed(target.one_hot(classes), self.smoothing, classes);
@@ -158,7 +174,8 @@ impl Loss for SparseCategoricalCrossentropy {
 ///
 /// # Shapes
 /// `[rows, .., classes]`, targets of the same shape
-#[derive(Clone, Copy, Debug, PartialEq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct KlDivergence {
     logits: bool,
 }
@@ -182,6 +199,10 @@ impl Loss for KlDivergence {
 
     fn task(&self) -> Task {
         Task::Shares
+    }
+
+    fn spec(&self) -> Option<LossSpec> {
+        Some(LossSpec::KlDivergence(*self))
     }
 
     fn each<'g>(&self, prediction: Tensor<'g>, target: Tensor<'g>) -> Tensor<'g> {

@@ -6,6 +6,7 @@
 
 mod classes;
 mod distance;
+mod spec;
 
 pub use classes::{
     BinaryCrossentropy, CategoricalCrossentropy, KlDivergence, SparseCategoricalCrossentropy,
@@ -14,6 +15,7 @@ pub use distance::{
     HalfMeanSquaredError, Hinge, Huber, LogCosh, MeanAbsoluteError, MeanSquaredError, Poisson,
     SquaredHinge,
 };
+pub use spec::LossSpec;
 
 use crate::graph::Graph;
 use crate::tensor::Tensor;
@@ -80,6 +82,11 @@ pub trait Loss: fmt::Debug + Send + Sync {
         1.0
     }
 
+    /// The loss as data, which is saved with a model; `None` of one that is code.
+    fn spec(&self) -> Option<LossSpec> {
+        None
+    }
+
     /// This loss times `factor` in a sum of several.
     fn weighted(self, factor: f64) -> Weighted<Self>
     where
@@ -115,6 +122,38 @@ impl<L: Loss> Loss for Weighted<L> {
 
     fn factor(&self) -> f64 {
         self.factor * self.loss.factor()
+    }
+
+    fn spec(&self) -> Option<LossSpec> {
+        let loss = Box::new(self.loss.spec()?);
+        Some(LossSpec::Weighted { loss, factor: self.factor })
+    }
+}
+
+/// To choose among losses when the program runs.
+impl<L: Loss + ?Sized> Loss for Arc<L> {
+    fn name(&self) -> String {
+        (**self).name()
+    }
+
+    fn task(&self) -> Task {
+        (**self).task()
+    }
+
+    fn each<'g>(&self, prediction: Tensor<'g>, target: Tensor<'g>) -> Tensor<'g> {
+        (**self).each(prediction, target)
+    }
+
+    fn probabilities<'g>(&self, prediction: Tensor<'g>) -> Tensor<'g> {
+        (**self).probabilities(prediction)
+    }
+
+    fn factor(&self) -> f64 {
+        (**self).factor()
+    }
+
+    fn spec(&self) -> Option<LossSpec> {
+        (**self).spec()
     }
 }
 

@@ -3,9 +3,11 @@
 
 mod classes;
 mod distance;
+mod spec;
 
 pub use classes::{Accuracy, Auc, ConfusionMatrix, F1, Precision, Recall, TopKAccuracy};
 pub use distance::{Mae, Mse, R2, Rmse};
+pub use spec::MetricSpec;
 
 use crate::loss::Task;
 use crate::tensor::Tensor;
@@ -43,6 +45,11 @@ pub trait Metric: fmt::Debug + Send + Sync {
         0
     }
 
+    /// The metric as data, which is saved with a model; `None` of one that is code.
+    fn spec(&self) -> Option<MetricSpec> {
+        None
+    }
+
     /// The same metric of another output of the model.
     fn of_output(self, output: usize) -> OfOutput<Self>
     where
@@ -74,6 +81,34 @@ impl<M: Metric> Metric for OfOutput<M> {
 
     fn output(&self) -> usize {
         self.output
+    }
+
+    fn spec(&self) -> Option<MetricSpec> {
+        let metric = Box::new(self.metric.spec()?);
+        Some(MetricSpec::OfOutput { metric, output: self.output })
+    }
+}
+
+/// To choose among metrics when the program runs.
+impl<M: Metric + ?Sized> Metric for Arc<M> {
+    fn name(&self) -> String {
+        (**self).name()
+    }
+
+    fn sums<'g>(&self, seen: &Seen<'g>) -> Vec<Tensor<'g>> {
+        (**self).sums(seen)
+    }
+
+    fn value(&self, sums: &[f64]) -> f64 {
+        (**self).value(sums)
+    }
+
+    fn output(&self) -> usize {
+        (**self).output()
+    }
+
+    fn spec(&self) -> Option<MetricSpec> {
+        (**self).spec()
     }
 }
 

@@ -3,10 +3,12 @@
 use super::schedule::Schedule;
 use super::step::{Allowed, Hyper};
 use crate::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 
 /// What happens to gradients before an optimizer sees them: they are averaged over several runs, then the penalty on
 /// weights is added, then they are clipped. Nothing by default.
-#[derive(Clone, Copy, Debug, PartialEq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Gradients {
     /// Factor λ of the penalty `λ · Σ w²`, whose gradient `2λw` is added to that of each weight.
     pub l2: f64,

@@ -11,6 +11,7 @@ mod lion;
 mod scaled;
 mod schedule;
 mod sgd;
+mod spec;
 mod step;
 
 pub use adam::{Adam, EpsilonMode};
@@ -19,6 +20,7 @@ pub use lion::Lion;
 pub use scaled::{Adagrad, RmsProp};
 pub use schedule::{Decay, Schedule};
 pub use sgd::Sgd;
+pub use spec::OptimizerSpec;
 
 use crate::tensor::Tensor;
 use std::fmt;
@@ -36,6 +38,11 @@ pub trait Optimizer: fmt::Debug + Send + Sync {
         Schedule::default()
     }
 
+    /// The optimizer as data, which is saved with a model; `None` of one that is code.
+    fn spec(&self) -> Option<OptimizerSpec> {
+        None
+    }
+
     /// Adds the step.
     fn minimize_loss(&self, loss: Tensor<'_>);
 }
@@ -48,6 +55,10 @@ impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
 
     fn schedule(&self) -> Schedule {
         (**self).schedule()
+    }
+
+    fn spec(&self) -> Option<OptimizerSpec> {
+        (**self).spec()
     }
 
     fn minimize_loss(&self, loss: Tensor<'_>) {
@@ -64,6 +75,10 @@ macro_rules! optimizers {
 
             fn schedule(&self) -> Schedule {
                 self.gradients.schedule
+            }
+
+            fn spec(&self) -> Option<OptimizerSpec> {
+                Some(OptimizerSpec::$Optimizer(*self))
             }
 
             #[track_caller]
