@@ -294,7 +294,7 @@ fn what_could_not_be_read_is_not_written() {
     assert!(message.ends_with("it is a description; `Model::load` reads it"), "{message}");
     let weights = folder.path().join("m.json.0.safetensors");
     let message = Checkpoint::load(&weights).expect_err("weights").to_string();
-    assert!(message.contains("`Store::load` reads weights alone"), "{message}");
+    assert!(message.contains("`Store::load` read weights alone"), "{message}");
     let nowhere = folder.path().join("none").join("m.json");
     let message = checkpoint.save(&nowhere, &store, Saved::All).expect_err("no folder").to_string();
     assert!(message.contains("m.json`"), "{message}");

@@ -415,8 +415,7 @@ fn what_is_no_model_is_refused() {
 
     // A setting that JSON has no number for is refused when it is written, and the old file stays.
     fs::write(&path, &text).expect("writes");
-    let mut wrong = Sequential::new((Dense::new(3),)).input([2]);
-    wrong.compile(Huber::new(f64::INFINITY), Sgd::new(0.1), ()).expect("compiles");
+    let wrong = Sequential::new((Dense::new(3), Activation::Elu(f64::INFINITY))).input([2]);
     let message = wrong.save(&path).expect_err("no finite number").to_string();
     assert!(message.contains("a setting of the model cannot be written"), "{message}");
     assert_eq!(fs::read_to_string(&path).expect("a file"), text);

@@ -182,7 +182,7 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<File, SaveError> {
     let wrong = |message: String| SaveError::content(path, message);
     let other = |error: &dyn std::fmt::Display| {
         wrong(format!(
-            "it is no description of a model: {error}; `Store::load` reads weights alone"
+            "it is no description of a model: {error}; `Model::load_weights` and `Store::load` read weights alone"
         ))
     };
     let text = std::str::from_utf8(bytes).map_err(|error| other(&error))?;

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod activations;
+mod allowed;
 mod attention;
 mod axes;
 mod control;

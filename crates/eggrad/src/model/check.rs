@@ -56,6 +56,11 @@ impl Model {
             let message = "is given no rows".to_string();
             return Err(wrong(what, at, message, "load the data first", &[]).into());
         }
+        if let Some(values) = x.iter().find(|values| learnt && values.width() == 0) {
+            let message = "is given rows of no numbers".to_string();
+            let help = "give each row at least one feature";
+            return Err(wrong(what, at, message, help, &[("inputs", values.ty())]).into());
+        }
         let given: Vec<TensorType> = x
             .iter()
             .map(|values| TensorType::new(values.ty().dtype, &values.shape()[1..]))
@@ -99,21 +104,52 @@ impl Model {
         Ok((known, rows))
     }
 
-    /// What a row of each target is.
-    pub(super) fn target_rows(&self) -> Result<&[TargetRow], Error> {
-        if let Some(rows) = self.targets.get() {
-            return Ok(rows);
+    /// Whether integers are those that the model takes, such as the tokens of an embedding.
+    ///
+    /// # Errors
+    /// The first that is not, by row.
+    pub(super) fn check_ranges(&self, what: &str, x: &[Values<'_>], at: At) -> Result<(), Error> {
+        let inputs = self.known_inputs(what, at)?;
+        if inputs.iter().all(|ty| ty.dtype != DType::I32) {
+            return Ok(());
         }
-        let inputs = self.known_inputs("fit")?.len();
-        let targets = self.written(Mode::Evaluate, 2, false)?.graph.build()?.graph;
-        let outputs = self.written(Mode::Predict, 2, false)?.graph.build()?.graph;
-        let rows = targets.inputs().iter().skip(inputs).zip(outputs.outputs());
-        let rows = rows.map(|(target, output)| TargetRow {
+        let ranges = match self.ranges.get() {
+            Some(ranges) => ranges,
+            None => {
+                let graph = self.written(Mode::Predict, 2, false)?.graph.build()?.graph;
+                let ranges = graph.inputs().iter().map(|input| input.range).collect();
+                self.ranges.get_or_init(|| ranges)
+            }
+        };
+        for (i, (values, range)) in x.iter().zip(ranges).enumerate() {
+            let (Numbers::I32(v), Some((low, high))) = (values.numbers(), *range) else { continue };
+            let outside = |v: &i32| !(low..=high).contains(&f64::from(*v));
+            if let Some(place) = v.iter().position(outside) {
+                let (row, value) = (place / values.width().max(1), v[place]);
+                let message =
+                    format!("holds {value} at row {row} of input {i}, outside {low} to {high}");
+                let help = "number what there is from 0, or make the layer's table longer";
+                return Err(wrong(what, at, message, help, &[("input", values.ty())]).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// What a row of each target is; mistakes of the model are told for a batch of `rows`.
+    pub(super) fn target_rows(&self, rows: usize) -> Result<&[TargetRow], Error> {
+        if let Some(known) = self.targets.get() {
+            return Ok(known);
+        }
+        let inputs = self.known_inputs("fit", At::Unknown)?.len();
+        let targets = self.written(Mode::Evaluate, rows, false)?.graph.build()?.graph;
+        let outputs = self.written(Mode::Predict, rows, false)?.graph.build()?.graph;
+        let found = targets.inputs().iter().skip(inputs).zip(outputs.outputs());
+        let found = found.map(|(target, output)| TargetRow {
             ty: TensorType::new(target.ty.dtype, &target.ty.shape.dims()[1..]),
             classes: outputs.ty(output.node).shape.dims().last().copied().unwrap_or(1),
         });
-        let rows = rows.collect();
-        Ok(self.targets.get_or_init(|| rows))
+        let found = found.collect();
+        Ok(self.targets.get_or_init(|| found))
     }
 
     /// Targets as the losses take them.
@@ -128,8 +164,8 @@ impl Model {
         rows: usize,
         at: At,
     ) -> Result<Vec<Values<'a>>, Error> {
-        let goal = self.known_goal(what)?;
-        let types = self.target_rows()?;
+        let goal = self.known_goal(what, at)?;
+        let types = self.target_rows(rows.max(1))?;
         if y.len() != goal.losses.len() || types.len() != y.len() {
             let message = format!("is given {} targets for {} losses", y.len(), goal.losses.len());
             let help = "pass a tuple with one array for each loss";
@@ -180,6 +216,12 @@ impl Model {
                     if let Some((row, value)) = outside(&values) {
                         let message = format!("has the target {value} at row {row}");
                         return fail(message, "targets of probabilities lie between 0 and 1");
+                    }
+                    if let (Task::Shares, Some((row, sum))) = (task, incomplete(&values, row.classes))
+                    {
+                        let message = format!("has targets that add up to {sum} at row {row}");
+                        let help = "shares of classes add up to 1; labels that do not exclude each other go with `BinaryCrossentropy`";
+                        return fail(message, help);
                     }
                     values
                 }
@@ -242,5 +284,22 @@ fn outside(values: &Values<'_>) -> Option<(usize, f64)> {
     match values.numbers() {
         Numbers::F32(v) => find(&mut v.iter().map(|&v| f64::from(v))),
         Numbers::I32(v) => find(&mut v.iter().map(|&v| f64::from(v))),
+    }
+}
+
+/// The row and sum of the first shares of classes that do not add up to 1.
+fn incomplete(values: &Values<'_>, classes: usize) -> Option<(usize, f64)> {
+    let groups = values.width() / classes.max(1);
+    let find = |sums: &mut dyn Iterator<Item = f64>| {
+        let wrong = sums.enumerate().find(|(_, sum)| (sum - 1.0).abs() > 1e-3);
+        wrong.map(|(i, sum)| (i / groups.max(1), sum))
+    };
+    match values.numbers() {
+        Numbers::F32(v) => {
+            find(&mut v.chunks(classes.max(1)).map(|c| c.iter().map(|&v| f64::from(v)).sum()))
+        }
+        Numbers::I32(v) => {
+            find(&mut v.chunks(classes.max(1)).map(|c| c.iter().map(|&v| f64::from(v)).sum()))
+        }
     }
 }

@@ -42,7 +42,7 @@ impl Model {
         rows: usize,
         weighted: bool,
     ) -> Result<Written, Error> {
-        let inputs = self.known_inputs("model")?.to_vec();
+        let inputs = self.known_inputs("model", At::Unknown)?.to_vec();
         let graph = Graph::new();
         let (outputs, layers) = self.write(&graph, &inputs, mode, rows, weighted);
         Ok(Written { graph, outputs, layers })
@@ -61,7 +61,9 @@ impl Model {
         let declare = |(i, ty): (usize, &TensorType)| {
             g.input_of(&numbered("input", i, inputs.len()), ty.dtype, batch(rows, ty))
         };
-        let inputs: Vec<Tensor<'_>> = inputs.iter().enumerate().map(declare).collect();
+        // Inputs are of no line of the user's.
+        let inputs: Vec<Tensor<'_>> =
+            g.written_at(Some(At::Unknown), || inputs.iter().enumerate().map(declare).collect());
         let made = self.module.forward(&cx, &inputs);
         let slots = match mode {
             Mode::Predict => {

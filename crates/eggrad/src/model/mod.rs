@@ -66,6 +66,8 @@ pub struct Model {
     note: serde_json::Value,
     /// What targets are, once it is known.
     targets: OnceLock<Vec<TargetRow>>,
+    /// What integers each input may be, once it is known.
+    ranges: OnceLock<Vec<Option<(f64, f64)>>>,
 }
 
 /// A row of one target: its type, and how many classes its output tells apart.
@@ -106,6 +108,7 @@ impl Model {
             progress: Progress::default(),
             note: serde_json::Value::Null,
             targets: OnceLock::new(),
+            ranges: OnceLock::new(),
         }
     }
 
@@ -158,9 +161,15 @@ impl Model {
             metrics: metrics.into_metrics(),
             at: At::here(),
         };
+        let names: Vec<String> = goal.metrics.iter().map(|metric| metric.name()).collect();
+        if let Some(i) = (1..names.len()).find(|&i| names[..i].contains(&names[i])) {
+            let message = format!("is given two metrics called `{}`", names[i]);
+            let help = "leave one out; those of several outputs are `metric.of_output(1)`";
+            return Err(TypeError::new("compile", goal.at, message, help).into());
+        }
         if goal.losses.is_empty() {
             let help = "pass a loss, such as `MeanSquaredError`";
-            return Err(TypeError::new("compile", At::Unknown, "is given no loss", help).into());
+            return Err(TypeError::new("compile", goal.at, "is given no loss", help).into());
         }
         // What a loaded model remembers is of an optimizer that it has not been told yet.
         let loaded = self.goal.replace(goal).is_none() && self.inputs.is_some();
@@ -185,14 +194,21 @@ impl Model {
             pool.clear();
         }
         self.targets = OnceLock::new();
+        self.ranges = OnceLock::new();
     }
 
     /// Declares all parameters, so that they can be read and set before training. Nothing happens if they are.
     ///
     /// # Errors
     /// When no input has been declared, or the model has mistakes.
+    #[track_caller]
     pub fn build(&mut self) -> Result<(), Error> {
-        self.known_inputs("build")?;
+        self.build_at("build", At::here())
+    }
+
+    /// [`Model::build`] for `what` at `at`.
+    fn build_at(&mut self, what: &str, at: At) -> Result<(), Error> {
+        self.known_inputs(what, at)?;
         let mode = if self.goal.is_some() { Mode::Train } else { Mode::Predict };
         let built = self.written(mode, 2, false)?.graph.build()?;
         self.store.attach_all(&built)
@@ -202,9 +218,11 @@ impl Model {
     ///
     /// # Errors
     /// When inputs or the loss are not known, and mistakes in the model.
+    #[track_caller]
     pub fn compile_train(&mut self, rows: usize) -> Result<Report, Error> {
-        self.known_goal("compile_train")?;
-        self.known_inputs("compile_train")?;
+        let at = At::here();
+        self.known_goal("compile_train", at)?;
+        self.known_inputs("compile_train", at)?;
         let lent = self.lend(Mode::Train, rows, false)?;
         let report = lent.session.program().report().clone();
         self.train.give(lent);
@@ -215,9 +233,12 @@ impl Model {
     ///
     /// # Errors
     /// When inputs or the loss are not known.
+    #[track_caller]
     pub fn graph(&self, mode: Mode, rows: usize) -> Result<Graph, Error> {
+        let at = At::here();
+        self.known_inputs("graph", at)?;
         if mode != Mode::Predict {
-            self.known_goal("graph")?;
+            self.known_goal("graph", at)?;
         }
         Ok(self.written(mode, rows, false)?.graph)
     }
@@ -255,17 +276,25 @@ impl Model {
     /// Sets it; nothing is compiled again.
     ///
     /// # Errors
-    /// When the model has no such state yet, or the rate is no finite number of at least 0.
+    /// Before `compile`, when inputs are not known yet, the optimizer has no rate of that name, or the rate is no finite
+    /// number of at least 0.
     #[track_caller]
     pub fn set_learning_rate(&mut self, rate: f64) -> Result<(), Error> {
-        let at = At::here();
+        self.set_learning_rate_at(rate, At::here())
+    }
+
+    /// [`Model::set_learning_rate`] at `at`.
+    pub(crate) fn set_learning_rate_at(&mut self, rate: f64, at: At) -> Result<(), Error> {
         if !rate.is_finite() || rate < 0.0 {
             let message = format!("cannot be {rate}");
             let help = "a learning rate is a finite number of at least 0";
             return Err(TypeError::new("learning_rate", at, message, help).into());
         }
-        let goal = self.known_goal("set_learning_rate")?;
+        let goal = self.known_goal("set_learning_rate", at)?;
         let path = format!("{}.learning_rate", goal.optimizer.name());
+        if self.store.get(&path).is_none() {
+            self.build_at("set_learning_rate", at)?;
+        }
         self.store.set_scalar(&path, rate)
     }
 
@@ -279,19 +308,19 @@ impl Model {
         Some(self.learning_rate()? * goal.optimizer.schedule().factor(taken))
     }
 
-    fn known_goal(&self, what: &str) -> Result<&Goal, Error> {
+    fn known_goal(&self, what: &str, at: At) -> Result<&Goal, Error> {
         self.goal.as_ref().ok_or_else(|| {
             let message = "comes before `compile`";
             let help = "call `model.compile(loss, optimizer, metrics)` first";
-            TypeError::new(what, At::Unknown, message, help).into()
+            TypeError::new(what, at, message, help).into()
         })
     }
 
-    fn known_inputs(&self, what: &str) -> Result<&[TensorType], Error> {
+    fn known_inputs(&self, what: &str, at: At) -> Result<&[TensorType], Error> {
         self.inputs.as_deref().ok_or_else(|| {
             let message = "needs to know what the inputs are";
             let help = "declare them with `.input([features])`, or call it after `fit`";
-            TypeError::new(what, At::Unknown, message, help).into()
+            TypeError::new(what, at, message, help).into()
         })
     }
 }

@@ -91,7 +91,9 @@ impl Model {
     /// # std::fs::remove_dir_all(&folder).expect("a folder");
     /// # Ok::<(), Error>(())
     /// ```
+    #[track_caller]
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        self.known_inputs("save", At::here())?;
         self.save_with(path.as_ref(), Value::Null)
     }
 
@@ -173,7 +175,9 @@ impl Model {
     ///
     /// # Errors
     /// When inputs are not known yet, or the file cannot be written.
+    #[track_caller]
     pub fn save_weights(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        self.known_inputs("save_weights", At::here())?;
         match self.first_states()? {
             Some(first) => first.save(path, Saved::Weights),
             None => self.store.save(path, Saved::Weights),
@@ -186,8 +190,9 @@ impl Model {
     /// # Errors
     /// When inputs are not known yet, the file cannot be read or is damaged, and all differences in names and shapes, as
     /// one error; then nothing has changed.
+    #[track_caller]
     pub fn load_weights(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
-        self.build()?;
+        self.build_at("load_weights", At::here())?;
         let mut weights = Store::load(path)?;
         weights.remove_training();
         self.store.assign(&weights)
@@ -205,7 +210,6 @@ impl Model {
 
     /// What states would begin as, when there are none yet.
     fn first_states(&self) -> Result<Option<Store>, Error> {
-        self.known_inputs("save")?;
         if self.store.states().next().is_some() {
             return Ok(None);
         }
@@ -216,7 +220,7 @@ impl Model {
 
     /// The model as JSON, to be written to `path`.
     fn described(&self, path: &Path) -> Result<Value, Error> {
-        let inputs = self.known_inputs("save")?.iter().map(|ty| InputSpec {
+        let inputs = self.known_inputs("save", At::Unknown)?.iter().map(|ty| InputSpec {
             integers: ty.dtype == DType::I32,
             shape: ty.shape.dims().to_vec(),
         });

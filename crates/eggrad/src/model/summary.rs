@@ -22,8 +22,9 @@ impl Model {
     ///
     /// # Errors
     /// When no input has been declared and nothing was fitted, or the model has mistakes.
+    #[track_caller]
     pub fn summary(&self) -> Result<Summary, Error> {
-        self.known_inputs("summary")?;
+        self.known_inputs("summary", eggrad_ir::At::here())?;
         let written = self.written(Mode::Predict, 2, false)?;
         let built = written.graph.build()?;
         let (mut trainable, mut fixed) = (0, 0);

@@ -54,10 +54,11 @@ impl Model {
         mut fit: Fit<'_>,
     ) -> Result<History, Error> {
         let at = At::here();
-        self.known_goal("fit")?;
+        self.known_goal("fit", at)?;
         let (x, y) = (x.into_values(), y.into_values());
         let (inputs, all) = self.check_inputs("fit", &x, true, at)?;
         self.inputs.get_or_insert(inputs);
+        self.check_ranges("fit", &x, at)?;
         let y = self.check_targets("fit", y, all, at)?;
         let fail = |message: String, help: &str| {
             Err(Error::from(TypeError::new("fit", at, message, help)))
@@ -110,7 +111,7 @@ impl Model {
         fit: Fit<'_>,
     ) -> Result<History, Error> {
         let at = At::here();
-        self.known_goal("fit_batches")?;
+        self.known_goal("fit_batches", at)?;
         if fit.split != 0.0 || fit.class_weights.is_some() || fit.sample_weights.is_some() {
             let message = "cannot split or weigh rows that it has not seen";
             let help = "pass validation data with `.validation(..)`, and weights with each batch";
@@ -136,6 +137,7 @@ impl Model {
             }
             let Some(batch) = current.as_mut().and_then(|c| c.1.next()) else { return Ok(0) };
             let (_, rows) = model.check_inputs("fit_batches", &batch.x, true, at)?;
+            model.check_ranges("fit_batches", &batch.x, at)?;
             let y = model.check_targets("fit_batches", batch.y, rows, at)?;
             let weights = batch.weights.unwrap_or_default();
             if weighted == weights.is_empty() || (weighted && weights.len() != rows) {
@@ -171,7 +173,7 @@ impl Model {
             return fail(message, "give a weight for each row");
         }
         if let Some(of_class) = &fit.class_weights {
-            let task = self.known_goal("fit")?.losses[0].task();
+            let task = self.known_goal("fit", at)?.losses[0].task();
             let skipped = |label: i32| task == Task::Classes { ignored: Some(label) };
             let all = weights.get_or_insert_with(|| vec![1.0; rows]);
             for (row, weight) in all.iter_mut().enumerate() {
@@ -309,7 +311,7 @@ impl Model {
             }
         }
         self.progress = Progress { epoch: self.progress.epoch + 1, step: 0, ..self.progress };
-        let goal = self.known_goal("fit")?;
+        let goal = self.known_goal("fit", data.at)?;
         let mut values = totals.values(goal);
         values.extend(rate.map(|rate| ("learning_rate".to_string(), rate)));
         if let Some((x, y)) = &fit.validation {

@@ -97,7 +97,7 @@ impl MultiHeadAttention {
         let v = split(part("value", keys), s);
         let seen = q.attention(k, v, mask);
         let joined = seen.permute([0, 2, 1, 3]).reshape([rows, t, width]);
-        drop_out(cx, part("output", joined), self.dropout)
+        drop_out(cx, part("output", joined), self.dropout, &self.common)
     }
 }
 
@@ -193,7 +193,7 @@ impl Layer for TransformerBlock {
         };
         let normed = self.norms[1].apply(cx, x);
         let hidden = self.activation.of(wide("hidden", normed, width, self.hidden));
-        x + drop_out(cx, wide("output", hidden, self.hidden, width), self.dropout)
+        x + drop_out(cx, wide("output", hidden, self.hidden, width), self.dropout, &self.common)
     }
 
     fn spec(&self, _: &mut Specs) -> Option<LayerSpec> {

@@ -118,7 +118,8 @@ impl Layer for Conv1d {
     }
 
     fn build<'g>(&self, cx: &Context<'g>, x: Tensor<'g>) -> Tensor<'g> {
-        let Some(inner) = inner(cx, "conv1d", &self.common, x, 3, self.groups) else {
+        let Some(inner) = inner(cx, "conv1d", &self.common, x, 3, (self.filters, self.groups))
+        else {
             return cx.graph().poison();
         };
         let weight = cx.param("weight", [self.size, inner, self.filters], self.init.clone());
@@ -194,7 +195,8 @@ impl Layer for Conv2d {
     }
 
     fn build<'g>(&self, cx: &Context<'g>, x: Tensor<'g>) -> Tensor<'g> {
-        let Some(inner) = inner(cx, "conv2d", &self.common, x, 4, self.groups) else {
+        let Some(inner) = inner(cx, "conv2d", &self.common, x, 4, (self.filters, self.groups))
+        else {
             return cx.graph().poison();
         };
         let [height, width] = self.size.0;
@@ -223,9 +225,13 @@ fn inner<'g>(
     common: &Common,
     x: Tensor<'g>,
     rank: usize,
-    groups: usize,
+    (filters, groups): (usize, usize),
 ) -> Option<usize> {
     let ty = x.ty()?;
+    if filters == 0 {
+        cx.fail(op, common.at, "has no filters", "give it at least one");
+        return None;
+    }
     let channels = ty.shape.dims().last().copied().filter(|_| ty.rank() == rank);
     let inner = channels.filter(|c| groups > 0 && *c > 0 && c % groups == 0).map(|c| c / groups);
     if inner.is_none() {

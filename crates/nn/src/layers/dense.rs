@@ -48,6 +48,11 @@ impl Layer for Dense {
             cx.fail("dense", self.common.at, format!("takes rows of floats, not {ty}"), help);
             return cx.graph().poison();
         };
+        if features == 0 {
+            let help = "pass rows of at least one number";
+            cx.fail("dense", self.common.at, format!("takes rows of floats, not {ty}"), help);
+            return cx.graph().poison();
+        }
         if self.units == 0 {
             cx.fail("dense", self.common.at, "has no units", "give it at least one");
             return cx.graph().poison();

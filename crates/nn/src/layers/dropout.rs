@@ -1,6 +1,7 @@
 //! Dropout.
 
 use super::{Common, Context, Layer, LayerSpec, Mode, Specs};
+use crate::allowed::Allowed;
 use crate::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
@@ -30,12 +31,7 @@ impl Layer for Dropout {
     }
 
     fn build<'g>(&self, cx: &Context<'g>, x: Tensor<'g>) -> Tensor<'g> {
-        if !(0.0..1.0).contains(&self.rate) {
-            let message = format!("cannot have the rate {}", self.rate);
-            cx.fail("dropout", self.common.at, message, "rates are at least 0 and below 1");
-            return cx.graph().poison();
-        }
-        drop_out(cx, x, self.rate)
+        drop_out(cx, x, self.rate, &self.common)
     }
 
     fn spec(&self, _: &mut Specs) -> Option<LayerSpec> {
@@ -49,8 +45,16 @@ impl Layer for Dropout {
 
 /// `x` with dropout of this rate where the model trains.
 #[track_caller]
-pub(super) fn drop_out<'g>(cx: &Context<'g>, x: Tensor<'g>, rate: f64) -> Tensor<'g> {
+pub(super) fn drop_out<'g>(
+    cx: &Context<'g>,
+    x: Tensor<'g>,
+    rate: f64,
+    common: &Common,
+) -> Tensor<'g> {
     let Some(ty) = x.ty() else { return x };
+    if !cx.graph().allows("dropout", common.at, &[("rate", rate, Allowed::BelowOne)]) {
+        return cx.graph().poison();
+    }
     if cx.mode() != Mode::Train || rate == 0.0 {
         return x;
     }

@@ -1,6 +1,7 @@
 //! Normalisation with parameters and statistics of its own.
 
 use super::{Common, Context, Layer, LayerSpec, Specs};
+use crate::allowed::{Allowed, Setting};
 use crate::init::Init;
 use crate::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -46,7 +47,16 @@ impl Layer for BatchNorm {
     }
 
     fn build<'g>(&self, cx: &Context<'g>, x: Tensor<'g>) -> Tensor<'g> {
-        let Some(channels) = channels(cx, "batch_norm", &self.common, x) else {
+        let Some(channels) = channels(
+            cx,
+            "batch_norm",
+            &self.common,
+            x,
+            &[
+                ("epsilon", self.epsilon, Allowed::NotNegative),
+                ("momentum", self.momentum, Allowed::Share),
+            ],
+        ) else {
             return cx.graph().poison();
         };
         let gamma = cx.param("gamma", [channels], Init::Constant(1.0));
@@ -109,7 +119,13 @@ impl Layer for LayerNorm {
     }
 
     fn build<'g>(&self, cx: &Context<'g>, x: Tensor<'g>) -> Tensor<'g> {
-        let Some(channels) = channels(cx, "layer_norm", &self.common, x) else {
+        let Some(channels) = channels(
+            cx,
+            "layer_norm",
+            &self.common,
+            x,
+            &[("epsilon", self.epsilon, Allowed::NotNegative)],
+        ) else {
             return cx.graph().poison();
         };
         let gamma = cx.param("gamma", [channels], Init::Constant(1.0));
@@ -157,7 +173,13 @@ impl Layer for RmsNorm {
     }
 
     fn build<'g>(&self, cx: &Context<'g>, x: Tensor<'g>) -> Tensor<'g> {
-        let Some(channels) = channels(cx, "rms_norm", &self.common, x) else {
+        let Some(channels) = channels(
+            cx,
+            "rms_norm",
+            &self.common,
+            x,
+            &[("epsilon", self.epsilon, Allowed::NotNegative)],
+        ) else {
             return cx.graph().poison();
         };
         let gamma = cx.param("gamma", [channels], Init::Constant(1.0));
@@ -173,14 +195,18 @@ impl Layer for RmsNorm {
     }
 }
 
-/// Size of the last axis of `x`, if it holds floats; else an error is recorded.
+/// Size of the last axis of `x`, if it holds floats and the settings can be; else an error is recorded.
 pub(super) fn channels<'g>(
     cx: &Context<'g>,
     op: &str,
     common: &Common,
     x: Tensor<'g>,
+    settings: &[Setting],
 ) -> Option<usize> {
     let ty = x.ty()?;
+    if !cx.graph().allows(op, common.at, settings) {
+        return None;
+    }
     let size = ty.shape.dims().last().copied().filter(|_| ty.dtype.is_float());
     if size.is_none() {
         let help = "pass a batch of rows of floats, such as `[rows, features]`";

@@ -1,6 +1,8 @@
 //! Penalties on weights.
 
+use crate::allowed::Allowed;
 use crate::tensor::Tensor;
+use eggrad_ir::At;
 use serde::{Deserialize, Serialize};
 
 /// What is added to the loss for a weight `w`: `l1 · Σ|w| + l2 · Σw²`.
@@ -25,8 +27,16 @@ impl Regularizer {
     }
 
     /// The penalty on `weight`; `None` when it is 0 for all.
+    ///
+    /// # Errors
+    /// Recorded in the graph when a factor is not finite or below 0.
     #[track_caller]
     pub fn of(self, weight: Tensor<'_>) -> Option<Tensor<'_>> {
+        let settings =
+            [("l1", self.l1, Allowed::NotNegative), ("l2", self.l2, Allowed::NotNegative)];
+        if !weight.graph().allows("regularizer", At::here(), &settings) {
+            return None;
+        }
         let l1 = (self.l1 != 0.0).then(|| weight.abs().sum(..) * self.l1);
         let l2 = (self.l2 != 0.0).then(|| weight.square().sum(..) * self.l2);
         match (l1, l2) {

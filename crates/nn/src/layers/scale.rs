@@ -2,6 +2,7 @@
 
 use super::norm::channels;
 use super::{Common, Context, Layer, LayerSpec, Specs};
+use crate::allowed::Allowed;
 use crate::init::Init;
 use crate::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,11 @@ impl Layer for Rescaling {
 
     fn build<'g>(&self, cx: &Context<'g>, x: Tensor<'g>) -> Tensor<'g> {
         let Some(ty) = x.ty() else { return x };
+        let settings =
+            [("factor", self.factor, Allowed::Finite), ("offset", self.offset, Allowed::Finite)];
+        if !cx.graph().allows("rescaling", self.common.at, &settings) {
+            return cx.graph().poison();
+        }
         let x = if ty.dtype.is_float() { x } else { x.cast(cx.graph().float()) };
         let scaled = x * self.factor;
         if self.offset == 0.0 { scaled } else { scaled + self.offset }
@@ -99,13 +105,23 @@ impl Layer for Normalization {
     }
 
     fn build<'g>(&self, cx: &Context<'g>, x: Tensor<'g>) -> Tensor<'g> {
-        let Some(columns) = channels(cx, "normalization", &self.common, x) else {
+        let Some(columns) = channels(cx, "normalization", &self.common, x, &[]) else {
             return cx.graph().poison();
         };
         if self.mean.len() != columns || self.variance.len() != columns {
             let (m, v) = (self.mean.len(), self.variance.len());
             let message = format!("has {m} means and {v} variances for {columns} features");
             let help = "adapt it to complete rows of as many features";
+            cx.fail("normalization", self.common.at, message, help);
+            return cx.graph().poison();
+        }
+        let known = |(m, v): (&f64, &f64)| m.is_finite() && v.is_finite() && *v > 0.0;
+        if let Some(i) = self.mean.iter().zip(&self.variance).position(|pair| !known(pair)) {
+            let message = format!(
+                "has mean {} and variance {} of feature {i}",
+                self.mean[i], self.variance[i]
+            );
+            let help = "adapt it to finite numbers; variances are above 0";
             cx.fail("normalization", self.common.at, message, help);
             return cx.graph().poison();
         }

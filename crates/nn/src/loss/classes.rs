@@ -1,7 +1,9 @@
 //! Losses of probabilities.
 
 use super::{Loss, LossSpec, Task};
+use crate::allowed::Allowed;
 use crate::tensor::Tensor;
+use eggrad_ir::At;
 use serde::{Deserialize, Serialize};
 
 /// Methods of losses with a field `logits`.
@@ -24,6 +26,15 @@ macro_rules! from_logits {
             /// already counts less (Lin et al. 2017, equation 4).
             pub fn focal(self, gamma: f64) -> $Loss {
                 $Loss { focal: gamma, ..self }
+            }
+
+            /// Whether the settings can be; else errors are recorded.
+            fn holds(&self, prediction: Tensor<'_>) -> bool {
+                let settings = [
+                    ("label_smoothing", self.smoothing, Allowed::Share),
+                    ("focal", self.focal, Allowed::NotNegative),
+                ];
+                prediction.graph().allows(&self.name(), At::Unknown, &settings)
             }
         }
     )*};
@@ -64,6 +75,9 @@ impl Loss for BinaryCrossentropy {
     }
 
     fn each<'g>(&self, prediction: Tensor<'g>, target: Tensor<'g>) -> Tensor<'g> {
+        if !self.holds(prediction) {
+            return prediction.graph().poison();
+        }
         let y = smoothed(target, self.smoothing, 2);
         let entropy = if self.logits {
             y * (-prediction).softplus() + (1.0 - y) * prediction.softplus()
@@ -111,6 +125,9 @@ impl Loss for CategoricalCrossentropy {
     }
 
     fn each<'g>(&self, prediction: Tensor<'g>, target: Tensor<'g>) -> Tensor<'g> {
+        if !self.holds(prediction) {
+            return prediction.graph().poison();
+        }
         let y = smoothed(target, self.smoothing, classes(prediction));
         focal(entropy(prediction, y, self.logits), self.focal)
     }
@@ -160,6 +177,9 @@ impl Loss for SparseCategoricalCrossentropy {
     }
 
     fn each<'g>(&self, prediction: Tensor<'g>, target: Tensor<'g>) -> Tensor<'g> {
+        if !self.holds(prediction) {
+            return prediction.graph().poison();
+        }
         let classes = classes(prediction);
         let y = smoothed(target.one_hot(classes), self.smoothing, classes);
         focal(entropy(prediction, y, self.logits), self.focal)

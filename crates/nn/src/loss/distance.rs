@@ -1,8 +1,10 @@
 //! Losses of numbers.
 
 use super::{Loss, LossSpec, Task};
+use crate::allowed::Allowed;
 use crate::losses::EPSILON;
 use crate::tensor::Tensor;
+use eggrad_ir::At;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::LN_2;
 
@@ -85,6 +87,10 @@ impl Loss for Huber {
     }
 
     fn each<'g>(&self, prediction: Tensor<'g>, target: Tensor<'g>) -> Tensor<'g> {
+        let settings = [("delta", self.delta, Allowed::Positive)];
+        if !prediction.graph().allows("huber", At::Unknown, &settings) {
+            return prediction.graph().poison();
+        }
         let d = prediction - target;
         let far = (d.abs() - self.delta / 2.0) * self.delta;
         d.abs().le(self.delta).select(d.square() * 0.5, far)

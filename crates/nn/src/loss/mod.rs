@@ -17,9 +17,10 @@ pub use distance::{
 };
 pub use spec::LossSpec;
 
+use crate::allowed::Allowed;
 use crate::graph::Graph;
 use crate::tensor::Tensor;
-use eggrad_ir::{DType, TensorType};
+use eggrad_ir::{At, DType, TensorType};
 use std::fmt;
 use std::sync::Arc;
 
@@ -113,6 +114,10 @@ impl<L: Loss> Loss for Weighted<L> {
     }
 
     fn each<'g>(&self, prediction: Tensor<'g>, target: Tensor<'g>) -> Tensor<'g> {
+        let settings = [("weight", self.factor, Allowed::Finite)];
+        if !prediction.graph().allows(&self.name(), At::Unknown, &settings) {
+            return prediction.graph().poison();
+        }
         self.loss.each(prediction, target)
     }
 

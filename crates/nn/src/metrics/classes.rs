@@ -1,6 +1,6 @@
 //! Metrics of classes.
 
-use super::{Metric, MetricSpec, Seen, count, masked, quotient};
+use super::{Metric, MetricSpec, Seen, masked, quotient};
 use crate::loss::Task;
 use crate::tensor::Tensor;
 use eggrad_ir::{At, DType};
@@ -29,7 +29,7 @@ impl Metric for Accuracy {
             Task::Numbers => return vec![no_classes(seen, "accuracy")],
         };
         let hits = hits.cast(float);
-        vec![masked(seen, hits).sum(..), count(seen, hits)]
+        seen.mean_of(hits)
     }
 
     fn value(&self, sums: &[f64]) -> f64 {
@@ -57,13 +57,19 @@ impl Metric for TopKAccuracy {
             Task::Shares => seen.target.argmax(-1),
             Task::Binary | Task::Numbers => return vec![no_classes(seen, "top_k_accuracy")],
         };
+        if self.0 == 0 {
+            let message = "looks at no predictions";
+            let help = "ask for at least one, as `TopKAccuracy(5)`";
+            graph.record(eggrad_ir::TypeError::new("top_k_accuracy", At::Unknown, message, help));
+            return vec![graph.poison()];
+        }
         // Equal predictions count as right, as in Keras.
         let classes = size(seen.prediction);
         let truth = target.one_hot(classes);
         let own = (truth * seen.prediction).keepdims().sum(-1);
         let larger = seen.prediction.gt(own).cast(graph.float()).sum(-1);
         let hits = larger.lt(self.0 as f64).cast(graph.float());
-        vec![masked(seen, hits).sum(..), count(seen, hits)]
+        seen.mean_of(hits)
     }
 
     fn value(&self, sums: &[f64]) -> f64 {

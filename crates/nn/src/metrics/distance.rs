@@ -24,7 +24,7 @@ macro_rules! means {
             fn sums<'g>(&self, seen: &Seen<'g>) -> Vec<Tensor<'g>> {
                 let Some($d) = difference(seen, $name) else { return vec![] };
                 let each = $each;
-                vec![masked(seen, each).sum(..), count(seen, each)]
+                seen.mean_of(each)
             }
 
             fn value(&self, sums: &[f64]) -> f64 {

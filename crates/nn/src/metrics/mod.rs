@@ -29,7 +29,42 @@ pub struct Seen<'g> {
     pub mask: Option<Tensor<'g>>,
 }
 
+impl<'g> Seen<'g> {
+    /// The two sums that a mean of `each` is made of: of it, where the target counts, and how many count. A metric whose
+    /// sums they are has the value `sums[0] / sums[1]`.
+    ///
+    /// # Shapes
+    /// a float for each target → two numbers
+    #[track_caller]
+    pub fn mean_of(&self, each: Tensor<'g>) -> Vec<Tensor<'g>> {
+        vec![masked(self, each).sum(..), count(self, each)]
+    }
+}
+
 /// A number made of sums over predictions.
+///
+/// ```
+/// use eggrad_nn::Tensor;
+/// use eggrad_nn::metrics::{Metric, Seen};
+///
+/// /// By how much predictions are too large.
+/// #[derive(Debug)]
+/// struct Bias;
+///
+/// impl Metric for Bias {
+///     fn name(&self) -> String {
+///         "bias".to_string()
+///     }
+///
+///     fn sums<'g>(&self, seen: &Seen<'g>) -> Vec<Tensor<'g>> {
+///         seen.mean_of(seen.prediction - seen.target)
+///     }
+///
+///     fn value(&self, sums: &[f64]) -> f64 {
+///         sums[0] / sums[1]
+///     }
+/// }
+/// ```
 pub trait Metric: fmt::Debug + Send + Sync {
     /// What it is called in a history.
     fn name(&self) -> String;

@@ -1,7 +1,8 @@
 //! Adam, in the conventions of several frameworks.
 
 use super::gradients::Gradients;
-use super::step::{Allowed, Step};
+use super::step::Step;
+use crate::allowed::Allowed;
 use crate::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 

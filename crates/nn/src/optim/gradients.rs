@@ -1,7 +1,7 @@
 //! What happens to gradients before an optimizer sees them.
 
 use super::schedule::Schedule;
-use super::step::{Allowed, Hyper};
+use crate::allowed::{Allowed, Setting};
 use crate::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +33,7 @@ fn is_weight(path: &str) -> bool {
 
 impl Gradients {
     /// What the numbers have to be.
-    pub(super) fn hypers(&self) -> Vec<Hyper> {
+    pub(super) fn hypers(&self) -> Vec<Setting> {
         let mut hypers = vec![("l2", self.l2, Allowed::NotNegative)];
         hypers.extend(self.clip_value.map(|c| ("clip_value", c, Allowed::Positive)));
         hypers.extend(self.clip_global_norm.map(|c| ("clip_global_norm", c, Allowed::Positive)));

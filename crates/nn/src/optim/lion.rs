@@ -1,7 +1,8 @@
 //! Steps of one size in the direction of a mean gradient.
 
 use super::gradients::Gradients;
-use super::step::{Allowed, Step};
+use super::step::Step;
+use crate::allowed::Allowed;
 use crate::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 

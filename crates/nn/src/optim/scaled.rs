@@ -1,7 +1,8 @@
 //! Optimizers that divide each gradient by the size it used to have.
 
 use super::gradients::Gradients;
-use super::step::{Allowed, Step};
+use super::step::Step;
+use crate::allowed::Allowed;
 use crate::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 

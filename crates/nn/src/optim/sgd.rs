@@ -1,7 +1,8 @@
 //! Gradient descent, with momentum or without.
 
 use super::gradients::Gradients;
-use super::step::{Allowed, Step};
+use super::step::Step;
+use crate::allowed::Allowed;
 use crate::tensor::Tensor;
 use eggrad_ir::{At, TypeError};
 use serde::{Deserialize, Serialize};
