@@ -244,6 +244,26 @@ fn weights_of_rows_and_of_classes() {
     }
 }
 
+/// As in Keras: weights change the size of a step; what is ignored is no row.
+#[test]
+fn weighted_losses_divided_by_rows() {
+    let x = [[0.0f32], [0.0], [0.0], [0.0]];
+    let run = |y: [i32; 4], weights: [f32; 4]| {
+        let mut model = Sequential::new((Dense::new(2).softmax(),));
+        let loss = SparseCategoricalCrossentropy::new().ignore(-1);
+        model.compile(loss, Sgd::new(1.0), ()).expect("compiles");
+        let fit = Fit::epochs(1).batch(4).sample_weights(weights).divide_by_rows();
+        let history = model.fit(&x, &y, fit).expect("fits");
+        (history.last("loss"), model.weight("dense_1.bias").expect("a bias")[[1]])
+    };
+    let (loss, bias) = run([0, 0, 0, 1], [0.0, 0.0, 0.0, 2.0]);
+    assert!((loss - 2f64.ln() / 2.0).abs() < 1e-6, "{loss}");
+    assert!((bias - 0.25).abs() < 1e-6, "{bias}");
+    let (loss, bias) = run([-1, 0, -1, 1], [9.0, 0.0, 0.0, 2.0]);
+    assert!((loss - 2f64.ln()).abs() < 1e-6, "{loss}");
+    assert!((bias - 0.5).abs() < 1e-6, "{bias}");
+}
+
 #[test]
 fn ignored_labels_count_nowhere() {
     let x = [[1.0f32, 2.0], [0.5, -1.0], [3.0, 0.0]];

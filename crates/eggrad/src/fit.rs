@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::history::{Epoch, Next, Progress};
 use crate::model::Model;
 use crate::values::{IntoValues, Values};
+use eggrad_nn::loss::Weighing;
 
 /// How to train. Begins with [`Fit::epochs`].
 ///
@@ -23,6 +24,7 @@ pub struct Fit<'a> {
     pub(crate) validation: Option<(Vec<Values<'a>>, Vec<Values<'a>>)>,
     pub(crate) class_weights: Option<Vec<f32>>,
     pub(crate) sample_weights: Option<Vec<f32>>,
+    pub(crate) weighing: Weighing,
     pub(crate) callbacks: Vec<Box<dyn Callback + 'a>>,
     pub(crate) progress: bool,
     pub(crate) print: bool,
@@ -45,6 +47,7 @@ impl<'a> Fit<'a> {
             validation: None,
             class_weights: None,
             sample_weights: None,
+            weighing: Weighing::BySum,
             callbacks: vec![],
             progress: true,
             print: false,
@@ -78,14 +81,21 @@ impl<'a> Fit<'a> {
         Fit { validation: Some((x.into_values(), y.into_values())), ..self }
     }
 
-    /// Lets the rows of each class count so much: the loss is the weighted mean, divided by the sum of weights.
+    /// Lets the rows of each class count so much: the loss is the weighted mean, divided by the sum of weights, unless
+    /// [`Fit::divide_by_rows`] says otherwise.
     pub fn class_weights(self, weights: impl Into<Vec<f32>>) -> Fit<'a> {
         Fit { class_weights: Some(weights.into()), ..self }
     }
 
-    /// Lets each row count so much: the loss is the weighted mean, divided by the sum of weights.
+    /// Lets each row count so much: the loss is the weighted mean, divided by the sum of weights, unless
+    /// [`Fit::divide_by_rows`] says otherwise.
     pub fn sample_weights(self, weights: impl Into<Vec<f32>>) -> Fit<'a> {
         Fit { sample_weights: Some(weights.into()), ..self }
+    }
+
+    /// Divides weighted losses by the number of rows, as Keras does: then weights change the size of steps too.
+    pub fn divide_by_rows(self) -> Fit<'a> {
+        Fit { weighing: Weighing::ByRows, ..self }
     }
 
     /// With one more callback; `&mut callback` keeps it at hand.

@@ -70,7 +70,7 @@ impl Model {
             None => given.clone(),
         };
         let first_layer = || {
-            let written = self.written(Mode::Predict, 2, false).ok()?;
+            let written = self.written(Mode::Predict, 2, None).ok()?;
             written.layers.into_iter().find(|l| l.trainable + l.fixed > 0).map(|l| l.path)
         };
         if known.len() != given.len() {
@@ -116,7 +116,7 @@ impl Model {
         let ranges = match self.ranges.get() {
             Some(ranges) => ranges,
             None => {
-                let graph = self.written(Mode::Predict, 2, false)?.graph.build()?.graph;
+                let graph = self.written(Mode::Predict, 2, None)?.graph.build()?.graph;
                 let ranges = graph.inputs().iter().map(|input| input.range).collect();
                 self.ranges.get_or_init(|| ranges)
             }
@@ -141,8 +141,8 @@ impl Model {
             return Ok(known);
         }
         let inputs = self.known_inputs("fit", At::Unknown)?.len();
-        let targets = self.written(Mode::Evaluate, rows, false)?.graph.build()?.graph;
-        let outputs = self.written(Mode::Predict, rows, false)?.graph.build()?.graph;
+        let targets = self.written(Mode::Evaluate, rows, None)?.graph.build()?.graph;
+        let outputs = self.written(Mode::Predict, rows, None)?.graph.build()?.graph;
         let found = targets.inputs().iter().skip(inputs).zip(outputs.outputs());
         let found = found.map(|(target, output)| TargetRow {
             ty: TensorType::new(target.ty.dtype, &target.ty.shape.dims()[1..]),

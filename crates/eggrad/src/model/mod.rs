@@ -175,7 +175,7 @@ impl Model {
         let loaded = self.goal.replace(goal).is_none() && self.inputs.is_some();
         self.forget();
         let built = match self.inputs {
-            Some(_) => self.written(Mode::Train, 2, false)?.graph.build().map(Some),
+            Some(_) => self.written(Mode::Train, 2, None)?.graph.build().map(Some),
             None => Ok(None),
         };
         let goes_on = built.as_ref().is_ok_and(|built| {
@@ -210,7 +210,7 @@ impl Model {
     fn build_at(&mut self, what: &str, at: At) -> Result<(), Error> {
         self.known_inputs(what, at)?;
         let mode = if self.goal.is_some() { Mode::Train } else { Mode::Predict };
-        let built = self.written(mode, 2, false)?.graph.build()?;
+        let built = self.written(mode, 2, None)?.graph.build()?;
         self.store.attach_all(&built)
     }
 
@@ -223,7 +223,7 @@ impl Model {
         let at = At::here();
         self.known_goal("compile_train", at)?;
         self.known_inputs("compile_train", at)?;
-        let lent = self.lend(Mode::Train, rows, false)?;
+        let lent = self.lend(Mode::Train, rows, None)?;
         let report = lent.session.program().report().clone();
         self.train.give(lent);
         Ok(report)
@@ -240,7 +240,7 @@ impl Model {
         if mode != Mode::Predict {
             self.known_goal("graph", at)?;
         }
-        Ok(self.written(mode, rows, false)?.graph)
+        Ok(self.written(mode, rows, None)?.graph)
     }
 
     /// The layers or module.

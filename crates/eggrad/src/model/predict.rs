@@ -94,7 +94,7 @@ impl Model {
         self.check_ranges("predict", x, at)?;
         let apart = self.predict.apart(|| {
             stay_apart(&|g, rows| {
-                self.write(g, &inputs, Mode::Predict, rows, false);
+                self.write(g, &inputs, Mode::Predict, rows, None);
             })
         });
         let mut results: Vec<Vec<f32>> = vec![];
@@ -251,7 +251,7 @@ impl Model {
         while begin < rows {
             let count = (rows - begin).min(ROWS);
             buffers.fill(x, &y, begin, count);
-            let mut lent = self.lend(Mode::Evaluate, count, false)?;
+            let mut lent = self.lend(Mode::Evaluate, count, None)?;
             totals.room(&lent.session, &lent.outputs);
             let run = lent.session.run_shared_at(
                 &self.store,

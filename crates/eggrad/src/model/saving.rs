@@ -167,7 +167,7 @@ impl Model {
             ..self
         };
         let mode = if model.goal.is_some() { Mode::Train } else { Mode::Predict };
-        model.store.check_built(&model.written(mode, 2, false)?.graph.build()?)?;
+        model.store.check_built(&model.written(mode, 2, None)?.graph.build()?)?;
         Ok(model)
     }
 
@@ -214,7 +214,7 @@ impl Model {
             return Ok(None);
         }
         let mut store = Store::new(self.store.seed());
-        store.attach_all(&self.written(Mode::Predict, 2, false)?.graph.build()?)?;
+        store.attach_all(&self.written(Mode::Predict, 2, None)?.graph.build()?)?;
         Ok(Some(store))
     }
 

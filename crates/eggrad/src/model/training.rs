@@ -8,7 +8,7 @@ use crate::history::{Epoch, History, Next};
 use crate::values::{IntoValues, Numbers, Values};
 use eggrad_ir::{At, TypeError};
 use eggrad_nn::Mode;
-use eggrad_nn::loss::Task;
+use eggrad_nn::loss::{Task, Weighing};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -24,8 +24,8 @@ type Load<'l> = dyn FnMut(&Model, &mut Buffers, Progress) -> Result<usize, Error
 /// What a training learns from.
 struct Data<'l, 's> {
     load: &'l mut Load<'s>,
-    /// Whether rows count differently.
-    weighted: bool,
+    /// How rows that count differently are weighed.
+    weighing: Option<Weighing>,
     /// Steps of an epoch, where they are known.
     steps: Option<usize>,
     /// Rows of a full batch.
@@ -95,8 +95,8 @@ impl Model {
             Ok(rows.len())
         };
         let steps = Some(rows.div_ceil(batch));
-        let weighted = weights.is_some();
-        self.train_on(fit, Data { load: &mut load, weighted, steps, full: batch, at })
+        let weighing = weights.is_some().then_some(fit.weighing);
+        self.train_on(fit, Data { load: &mut load, weighing, steps, full: batch, at })
     }
 
     /// Trains on batches that `batches` makes anew for each epoch, given its number from 0: as many as there are, of
@@ -151,7 +151,8 @@ impl Model {
             }
             Ok(rows)
         };
-        self.train_on(fit, Data { load: &mut load, weighted, steps: None, full, at })
+        let weighing = weighted.then_some(fit.weighing);
+        self.train_on(fit, Data { load: &mut load, weighing, steps: None, full, at })
     }
 
     /// What each row counts, if not all the same.
@@ -216,7 +217,7 @@ impl Model {
         let mut history =
             History { first_loss: f64::NAN, last_loss: f64::NAN, ..History::default() };
         // Every state exists before a callback may ask for one.
-        let built = self.written(Mode::Train, data.full, data.weighted)?.graph.build()?;
+        let built = self.written(Mode::Train, data.full, data.weighing)?.graph.build()?;
         self.store.attach_all(&built)?;
         self.progress = Progress { seed: fit.seed, ..fit.from };
         let pressed = Pressed::listen(fit.interrupt.is_some());
@@ -224,7 +225,7 @@ impl Model {
         for callback in &mut fit.callbacks {
             callback.begin(self)?;
         }
-        let mut buffers = self.buffers(data.weighted)?;
+        let mut buffers = self.buffers(data.weighing.is_some())?;
         let mut end = End::Finished;
         while self.progress.epoch < fit.epochs {
             end = self.epoch(&mut fit, &mut data, &mut buffers, &mut history, &bar, &pressed)?;
@@ -267,7 +268,7 @@ impl Model {
             if rows == 0 {
                 break;
             }
-            let mut lent = self.lend(Mode::Train, rows, data.weighted)?;
+            let mut lent = self.lend(Mode::Train, rows, data.weighing)?;
             totals.room(&lent.session, &lent.outputs);
             let start = Instant::now();
             let run = lent.session.run_at(

@@ -68,9 +68,16 @@ macro_rules! weighted {
                 self
             }
 
-            /// With the penalty `factor · Σw²`.
-            pub fn l2(self, factor: f64) -> Self {
-                self.regularizer(super::Regularizer::l2(factor))
+            /// With the penalty `factor · Σ|w|`, beside what there is.
+            pub fn l1(mut self, factor: f64) -> Self {
+                self.regularizer.l1 = factor;
+                self
+            }
+
+            /// With the penalty `factor · Σw²`, beside what there is.
+            pub fn l2(mut self, factor: f64) -> Self {
+                self.regularizer.l2 = factor;
+                self
             }
         }
     )*};

@@ -241,12 +241,22 @@ macro_rules! tuples {
 
 tuples! { A B C D E F }
 
+/// What a weighted loss is divided by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Weighing {
+    /// The sum of weights: twice the weight for all changes nothing.
+    #[default]
+    BySum,
+    /// The number of predictions that are not ignored, as in Keras.
+    ByRows,
+}
+
 /// The mean of one loss over a batch, and what its predictions count together.
 #[derive(Clone, Copy)]
 pub struct Mean<'g> {
-    /// `Σ weight · loss / Σ weight`, and 0 where nothing counts.
+    /// `Σ weight · loss`, divided as [`Weighing`] says, and 0 where nothing counts.
     pub loss: Tensor<'g>,
-    /// `Σ weight`; `None` where each prediction counts 1.
+    /// What it is divided by; `None` where that is the number of predictions.
     pub weight: Option<Tensor<'g>>,
     /// 1 for each prediction that counts and 0 for each that is ignored; `None` where all count.
     pub mask: Option<Tensor<'g>>,
@@ -258,7 +268,7 @@ pub fn mean_loss<'g>(
     loss: &dyn Loss,
     prediction: Tensor<'g>,
     target: Tensor<'g>,
-    weights: Option<Tensor<'g>>,
+    weights: Option<(Tensor<'g>, Weighing)>,
 ) -> Mean<'g> {
     let graph: &'g Graph = prediction.graph();
     let each = loss.each(prediction, target);
@@ -269,7 +279,7 @@ pub fn mean_loss<'g>(
         Task::Classes { ignored: None } | Task::Shares | Task::Binary | Task::Numbers => None,
     };
     let Some(ty) = each.ty() else { return Mean { loss: each, weight: None, mask } };
-    let rows = weights.map(|w| {
+    let rows = weights.map(|(w, _)| {
         let mut dims = vec![1; ty.rank()];
         if let (Some(first), Some(rows)) = (dims.first_mut(), ty.shape.dims().first()) {
             *first = *rows;
@@ -282,7 +292,13 @@ pub fn mean_loss<'g>(
         (None, Some(mask)) => mask,
         (Some(rows), Some(mask)) => rows * mask,
     };
-    let total = weight.sum(..);
+    let total = match (weights, mask) {
+        (Some((_, Weighing::ByRows)), None) => {
+            return Mean { loss: (each * weight).mean(), weight: None, mask };
+        }
+        (Some((_, Weighing::ByRows)), Some(mask)) => mask.sum(..),
+        (Some((_, Weighing::BySum)) | None, _) => weight.sum(..),
+    };
     // Where nothing counts, 0 and not 0/0.
     let mean = (each * weight).sum(..) / total.maximum(1e-30);
     Mean { loss: mean, weight: Some(total), mask }
