@@ -84,6 +84,11 @@ fn rows_of_another_width() {
     assert!(found.starts_with("`predict` in layer `dense_1` takes rows of shape [4]"), "{found}");
     let found = text(model.evaluate(&wide, &y));
     assert!(found.starts_with("`evaluate` in layer `dense_1` takes rows of shape [4]"), "{found}");
+    let mut fitted = self::model();
+    let (x, y) = data();
+    fitted.fit(&x, &y, Fit::epochs(1)).expect("fits");
+    let found = text(fitted.predict(x.row(0)));
+    assert!(found.contains("one row is `&[row]`"), "{found}");
 }
 
 #[test]

@@ -89,7 +89,11 @@ impl Model {
             } else {
                 format!("takes rows of shape {} as input {i}, not {}", known.shape, given.shape)
             };
-            let help = "give each row as many features as the model was made for";
+            let help = if x[i].shape() == known.shape.dims() {
+                "the first axis counts rows: one row is `&[row]`, or `row.insert_axis(Axis(0))`"
+            } else {
+                "give each row as many features as the model was made for"
+            };
             let mut error = wrong(what, at, message, help, &types);
             error.layer = first_layer();
             return Err(error.into());
