@@ -22,7 +22,8 @@ try:
     import torch
     import torch.nn.functional as F
 except ImportError as error:
-    sys.exit(f"skipped: {error}")
+    print(f"skipped: {error}")
+    sys.exit()
 
 DATA = pathlib.Path(__file__).resolve().parent.parent.parent / "data" / "moby_dick_200k.txt.gz"
 LENGTH, WIDTH, BATCH, HEADS, DROPOUT, WARMUP = 64, 128, 16, 4, 0.2, 50

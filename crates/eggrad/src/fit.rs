@@ -57,6 +57,7 @@ impl<'a> Fit<'a> {
     }
 
     /// Rows of a batch; the remainder of an epoch is a smaller batch.
+    #[doc(alias = "batch_size")]
     pub fn batch(self, rows: usize) -> Fit<'a> {
         Fit { batch: rows, ..self }
     }
@@ -77,18 +78,21 @@ impl<'a> Fit<'a> {
     }
 
     /// Validates on this data after each epoch.
+    #[doc(alias = "validation_data")]
     pub fn validation(self, x: impl IntoValues<'a>, y: impl IntoValues<'a>) -> Fit<'a> {
         Fit { validation: Some((x.into_values(), y.into_values())), ..self }
     }
 
     /// Lets the rows of each class count so much: the loss is the weighted mean, divided by the sum of weights, unless
     /// [`Fit::divide_by_rows`] says otherwise.
+    #[doc(alias = "class_weight")]
     pub fn class_weights(self, weights: impl Into<Vec<f32>>) -> Fit<'a> {
         Fit { class_weights: Some(weights.into()), ..self }
     }
 
     /// Lets each row count so much: the loss is the weighted mean, divided by the sum of weights, unless
     /// [`Fit::divide_by_rows`] says otherwise.
+    #[doc(alias = "sample_weight")]
     pub fn sample_weights(self, weights: impl Into<Vec<f32>>) -> Fit<'a> {
         Fit { sample_weights: Some(weights.into()), ..self }
     }
@@ -124,6 +128,7 @@ impl<'a> Fit<'a> {
 
     /// Goes on where [`Model::progress`] was, in the order of rows of then, with the same data and batch: with the states
     /// of then, the weights become the same bits as without the interruption.
+    #[doc(alias = "initial_epoch")]
     pub fn resume(self, from: Progress) -> Fit<'a> {
         Fit { from, seed: from.seed, ..self }
     }

@@ -89,6 +89,10 @@ impl<'a> Values<'a> {
 }
 
 /// Numbers of an array one after the other, copied only if they are not or are of another type.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no number that data is made of",
+    note = "arrays hold floats, integers or truth values; rows are `&[[f32; 3]]`, `&Vec<[f32; 3]>` or an array of `ndarray`"
+)]
 trait Element: Sized + Copy {
     fn numbers<D: Dimension>(array: ArrayView<'_, Self, D>) -> Numbers<'_>;
 }

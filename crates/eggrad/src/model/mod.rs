@@ -88,7 +88,7 @@ struct Goal {
 }
 
 impl Model {
-    /// Of a tuple of layers that follow each other, an array of one kind, or a list of [`eggrad_nn::AnyLayer`].
+    /// Of a layer, a tuple of layers that follow each other, an array of one kind, or a list of [`eggrad_nn::AnyLayer`].
     #[track_caller]
     pub fn new(layers: impl IntoLayers) -> Model {
         Model::of(Stack::new(layers))

@@ -117,6 +117,7 @@ impl Model {
     /// # Errors
     /// When a file cannot be read, is damaged, or is of a later version, and where layers are code: see
     /// [`Model::load_with`].
+    #[doc(alias = "load_model")]
     pub fn load(path: impl AsRef<Path>) -> Result<Model, Error> {
         let path = path.as_ref();
         let (mut description, position, store) = read(path)?;

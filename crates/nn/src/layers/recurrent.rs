@@ -28,11 +28,13 @@ macro_rules! recurrent {
             }
 
             /// Gives the state after every step, not only the last.
+            #[doc(alias = "return_sequences")]
             pub fn sequences(self) -> $Layer {
                 $Layer { sequences: true, ..self }
             }
 
             /// Reads from the last step to the first.
+            #[doc(alias = "go_backwards")]
             pub fn backwards(self) -> $Layer {
                 $Layer { reverse: true, ..self }
             }

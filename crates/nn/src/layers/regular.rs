@@ -51,18 +51,21 @@ macro_rules! weighted {
     ($($Layer:ident)*) => {$(
         impl super::$Layer {
             /// With weights that begin as `init` says.
+            #[doc(alias = "kernel_initializer")]
             pub fn init(mut self, init: crate::Init) -> Self {
                 self.init = init;
                 self
             }
 
             /// Without the bias.
+            #[doc(alias = "use_bias")]
             pub fn without_bias(mut self) -> Self {
                 self.bias = false;
                 self
             }
 
             /// With a penalty on the weights, not on the bias, that is added to the loss in training and evaluation.
+            #[doc(alias = "kernel_regularizer")]
             pub fn regularizer(mut self, regularizer: super::Regularizer) -> Self {
                 self.regularizer = regularizer;
                 self

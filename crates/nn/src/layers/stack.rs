@@ -35,7 +35,7 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Of a tuple of layers, an array of one kind, or a list of [`AnyLayer`].
+    /// Of a layer, a tuple of layers, an array of one kind, or a list of [`AnyLayer`].
     #[track_caller]
     pub fn new(layers: impl IntoLayers) -> Stack {
         Stack { layers: layers.into_layers(), common: Common::new() }
@@ -120,12 +120,18 @@ impl Layer for Residual {
 /// What a [`Stack`] is made of.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no list of layers",
-    note = "pass a tuple of layers, such as `(Dense::new(25).relu(), Dense::new(10))`; one layer as `(layer,)`",
+    note = "pass a layer, or a tuple of layers such as `(Dense::new(25).relu(), Dense::new(10))`",
     note = "tuples have up to 24 layers; longer stacks are nested or a `Vec<AnyLayer>`"
 )]
 pub trait IntoLayers {
     /// The layers in order.
     fn into_layers(self) -> Vec<AnyLayer>;
+}
+
+impl<L: Layer + 'static> IntoLayers for L {
+    fn into_layers(self) -> Vec<AnyLayer> {
+        vec![Arc::new(self)]
+    }
 }
 
 impl<L: Layer + 'static> IntoLayers for Vec<L> {

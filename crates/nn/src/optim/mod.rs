@@ -29,6 +29,10 @@ use std::fmt;
 ///
 /// An optimizer of one's own takes [`crate::Graph::params`], declares its memory with [`crate::Graph::state`], and
 /// writes both with [`crate::Graph::write`]; [`crate::Graph::guard`] keeps them as they are when the loss is not finite.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no optimizer",
+    note = "pass one such as `Adam::new(1e-3)`; to choose when the program runs, a `Box<dyn Optimizer>`"
+)]
 pub trait Optimizer: fmt::Debug + Send + Sync {
     /// What its states are called: the learning rate is `name.learning_rate`.
     fn name(&self) -> &str;
