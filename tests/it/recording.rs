@@ -85,6 +85,15 @@ fn the_best_epoch_is_kept() -> Result<(), Error> {
     model.store_mut().assign(&store)?;
     assert_eq!(model.weights(), weights[place]);
 
+    // A training that goes on from a worse place leaves it there; one from the beginning does not know it.
+    let from = Progress { epoch: 7, ..Progress::default() };
+    let rates = || LearningRateSchedule(|_| 0.7);
+    model.fit(&X, &Y, fit(8).resume(from).callback(rates()).callback(&mut best))?;
+    assert_eq!(best.best_value(), least);
+    assert_eq!(Checkpoint::load(&path)?.0.training, Some(position));
+    model.fit(&X, &Y, fit(1).callback(rates()).callback(&mut best))?;
+    assert_ne!(best.best_value(), least);
+
     let unknown = ModelCheckpoint::best(&path, "val_loss");
     let error = model.fit(&X, &Y, fit(1).callback(unknown)).expect_err("no validation data");
     assert!(error.to_string().contains("watches `val_loss`"), "{error}");

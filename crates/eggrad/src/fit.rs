@@ -83,7 +83,7 @@ impl<'a> Fit<'a> {
         Fit { validation: Some((x.into_values(), y.into_values())), ..self }
     }
 
-    /// Lets the rows of each class count so much: the loss is the weighted mean, divided by the sum of weights, unless
+    /// Lets the rows of each class, as the targets of the first output say, count so much: the loss is the weighted mean, divided by the sum of weights, unless
     /// [`Fit::divide_by_rows`] says otherwise.
     #[doc(alias = "class_weight")]
     pub fn class_weights(self, weights: impl Into<Vec<f32>>) -> Fit<'a> {

@@ -1,8 +1,9 @@
 //! Callbacks that write files while a model is trained.
 
 use crate::callbacks::{Callback, Watch, watched};
+use crate::checkpoint::Checkpoint;
 use crate::error::Error;
-use crate::history::{Epoch, Next};
+use crate::history::{Epoch, Next, Progress};
 use crate::model::Model;
 use crate::save::SaveError;
 use eggrad_formats::{CsvLog, FileError, write_atomic};
@@ -45,7 +46,8 @@ impl ModelCheckpoint {
     }
 
     /// Saves to `path` after each epoch whose value called `name`, such as `val_loss`, is the best so far: accuracies and
-    /// the like are to grow, all others to fall. `more` of the saved position has the value as `best`.
+    /// the like are to grow, all others to fall. `more` of the saved position has the value as `best`, which a training
+    /// that is resumed has to be better than.
     pub fn best(path: impl AsRef<Path>, name: &str) -> ModelCheckpoint {
         ModelCheckpoint::new(path, When::Best(name.to_string(), Watch::new(name)))
     }
@@ -64,9 +66,17 @@ impl ModelCheckpoint {
 }
 
 impl Callback for ModelCheckpoint {
-    fn begin(&mut self, _: &mut Model) -> Result<(), Error> {
+    fn begin(&mut self, model: &mut Model) -> Result<(), Error> {
+        let Progress { epoch, step, .. } = model.progress();
         if let When::Best(_, watch) = &mut self.when {
             watch.best = f64::NAN;
+            // A training that goes on leaves a better model of before where it is.
+            if epoch + step > 0
+                && let Ok((checkpoint, _)) = Checkpoint::load(&self.path)
+            {
+                let best = checkpoint.training.and_then(|training| training.more["best"].as_f64());
+                watch.best = best.unwrap_or(f64::NAN);
+            }
         }
         Ok(())
     }
