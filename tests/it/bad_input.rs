@@ -370,6 +370,34 @@ fn inputs_and_targets_by_their_rows() {
     assert!(found.starts_with("`fit` is given rows of no numbers"), "{found}");
 }
 
+/// Pixels are integers, and so are tokens: the layers tell which are floats.
+#[test]
+fn integers_become_floats_where_layers_take_floats() {
+    let pixels =
+        ndarray::Array4::<u8>::from_shape_fn((6, 4, 4, 1), |(i, j, k, _)| (i * j + k) as u8);
+    let layers = || (Conv2d::new(2, 2), Flatten::new(), Dense::new(1));
+    let mut model = Sequential::new(layers());
+    model.compile(MeanSquaredError, Sgd::new(0.001), ()).expect("compiles");
+    model.fit(&pixels, &[0.0f32; 6], Fit::epochs(1)).expect("fits");
+    let floats = pixels.mapv(f32::from);
+    assert_eq!(
+        model.predict(&pixels).expect("predicts"),
+        model.predict(&floats).expect("predicts")
+    );
+    let fresh = Sequential::new(layers());
+    assert_eq!(
+        fresh.predict(&pixels).expect("predicts"),
+        fresh.predict(&floats).expect("predicts")
+    );
+    // Tokens stay integers, which an embedding checks.
+    let tokens = Sequential::new((Embedding::new(3, 2), Flatten::new()));
+    assert!(text(tokens.predict(&[[3], [0]])).contains("outside 0 to 2"));
+    let mut nothing = Sequential::new(Flatten::new());
+    nothing.compile(MeanSquaredError, Sgd::new(0.1), ()).expect("compiles");
+    let found = text(nothing.fit(&[[1, 2]], &[[1.0f32, 2.0]], Fit::epochs(1)));
+    assert!(found.starts_with("`compile` has a loss of output 0, which is i32[1, 2]"), "{found}");
+}
+
 #[test]
 fn a_rate_is_set_before_the_first_step() {
     let found = text(model().set_learning_rate(0.5));

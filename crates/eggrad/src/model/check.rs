@@ -4,8 +4,8 @@ use super::{Model, TargetRow};
 use crate::error::Error;
 use crate::values::{Numbers, Values};
 use eggrad_ir::{At, DType, Operand, TensorType, TypeError};
-use eggrad_nn::Mode;
 use eggrad_nn::loss::Task;
+use eggrad_nn::{Graph, Mode};
 
 /// An error of `what` with every array given.
 fn wrong(
@@ -67,7 +67,7 @@ impl Model {
             .collect();
         let known = match &self.inputs {
             Some(known) => known.clone(),
-            None => given.clone(),
+            None => self.settled(&given),
         };
         let first_layer = || {
             let written = self.written(Mode::Predict, 2, None).ok()?;
@@ -106,6 +106,19 @@ impl Model {
             }
         }
         Ok((known, rows))
+    }
+
+    /// Types of inputs that are like these: integers are floats where layers take floats.
+    fn settled(&self, given: &[TensorType]) -> Vec<TensorType> {
+        let builds = |inputs: &[TensorType]| {
+            let graph = Graph::new();
+            self.write(&graph, inputs, Mode::Predict, 2, None);
+            graph.build().is_ok()
+        };
+        let integers = given.iter().any(|ty| ty.dtype == DType::I32);
+        let float = |ty: &TensorType| TensorType::new(DType::F32, ty.shape.clone());
+        let floats: Vec<TensorType> = given.iter().map(float).collect();
+        if integers && !builds(given) && builds(&floats) { floats } else { given.to_vec() }
     }
 
     /// Whether integers are those that the model takes, such as the tokens of an embedding.

@@ -98,6 +98,14 @@ impl Model {
             cx.fail("compile", At::Unknown, message, "pass a tuple with one loss for each output");
             return vec![];
         }
+        for (i, output) in made.iter().enumerate() {
+            if let Some(ty) = output.ty().filter(|ty| !ty.dtype.is_float()) {
+                let message = format!("has a loss of output {i}, which is {ty}");
+                let help = "let the last layer make floats";
+                cx.fail("compile", At::Unknown, message, help);
+                return vec![];
+            }
+        }
         let targets: Vec<Option<Tensor<'g>>> = made
             .iter()
             .zip(&goal.losses)

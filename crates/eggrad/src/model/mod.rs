@@ -126,7 +126,8 @@ impl Model {
         self
     }
 
-    /// With float rows of this shape as the next input. Without it, inputs are as the first data is.
+    /// With float rows of this shape as the next input. Without it, inputs are as the first data is; integers are floats
+    /// where layers take floats.
     pub fn input(self, shape: impl Into<Shape>) -> Model {
         self.declare(TensorType::new(DType::F32, shape))
     }
