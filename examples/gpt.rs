@@ -37,6 +37,9 @@ struct Args {
     /// File for the model, saved after each look.
     #[arg(long, value_name = "FILE")]
     save: Option<std::path::PathBuf>,
+    /// File for the weights before the first step, which `benches/peers/gpt.py` begins with.
+    #[arg(long, value_name = "FILE")]
+    initial: Option<std::path::PathBuf>,
 }
 
 /// Characters it sees at once.
@@ -114,6 +117,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let mut model = network(vocabulary.len(), args.seed)?;
     println!("{}\n", model.summary()?);
+    model.set_note(vocabulary.characters());
+    if let Some(file) = &args.initial {
+        model.save_weights(file)?;
+    }
 
     // The text held out, window after window.
     let starts: Vec<usize> = (0..held.len() - LENGTH).step_by(LENGTH).collect();
@@ -131,7 +138,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Ok(if over { Next::Stop } else { Next::Continue })
     });
     if let Some(file) = &args.save {
-        fit = fit.callback(ModelCheckpoint::every(file, 1).describe(vocabulary.characters()));
+        fit = fit.callback(ModelCheckpoint::every(file, 1));
     }
     let batches = |epoch: usize| {
         let mut rng = ChaCha8Rng::seed_from_u64(args.seed);

@@ -84,6 +84,11 @@ fn rows_of_another_width() {
     assert!(found.starts_with("`predict` in layer `dense_1` takes rows of shape [4]"), "{found}");
     let found = text(model.evaluate(&wide, &y));
     assert!(found.starts_with("`evaluate` in layer `dense_1` takes rows of shape [4]"), "{found}");
+    let mut fitted = self::model();
+    let (x, y) = data();
+    fitted.fit(&x, &y, Fit::epochs(1)).expect("fits");
+    let found = text(fitted.predict(x.row(0)));
+    assert!(found.contains("one row is `&[row]`"), "{found}");
 }
 
 #[test]
@@ -256,4 +261,158 @@ fn a_callback_that_watches_nothing() {
     assert!(found.contains("watches `val_loss`, which no epoch has: accuracy"), "{found}");
     let found = text(model().set_learning_rate(f64::NAN));
     assert!(found.starts_with("`learning_rate` cannot be NaN"), "{found}");
+}
+
+/// Settings that make no sense are told when the model is compiled, with the layer or loss they belong to.
+#[test]
+fn settings_that_cannot_be() {
+    let layer = |layer: AnyLayer, shape: &[usize], expected: &str| {
+        let mut model = Sequential::new(vec![layer]).input(shape);
+        let found = text(model.compile(MeanSquaredError, Sgd::new(0.1), ()));
+        assert!(found.starts_with(expected), "{found}");
+    };
+    layer(
+        Arc::new(BatchNorm::new().momentum(2.0)),
+        &[3],
+        "`batch_norm` in layer `batch_norm_1` cannot have the momentum 2",
+    );
+    layer(
+        Arc::new(LayerNorm::new().epsilon(-1.0)),
+        &[3],
+        "`layer_norm` in layer `layer_norm_1` cannot have the epsilon -1",
+    );
+    layer(
+        Arc::new(Dense::new(2).l2(f64::NAN)),
+        &[3],
+        "`regularizer` in layer `dense_1` cannot have the l2 NaN",
+    );
+    layer(
+        Arc::new(TransformerBlock::new(1, 2).dropout(1.0)),
+        &[4, 3],
+        "`dropout` in layer `transformer_block_1.attention` cannot have the rate 1",
+    );
+    layer(Arc::new(Conv1d::new(0, 2)), &[4, 3], "`conv1d` in layer `conv1d_1` has no filters");
+    layer(
+        Arc::new(Normalization::adapt(&[1.0f32, f32::NAN, 2.0, 3.0], 2)),
+        &[2],
+        "`normalization` in layer `normalization_1` has mean NaN and variance NaN of feature 1",
+    );
+    layer(
+        Arc::new(Rescaling::new(f64::INFINITY)),
+        &[2],
+        "`rescaling` in layer `rescaling_1` cannot have the factor inf",
+    );
+    layer(
+        Arc::new(Dense::new(2)),
+        &[0],
+        "`dense` in layer `dense_1` takes rows of floats, not f32[2, 0]",
+    );
+
+    let mut model = model().input([4]);
+    let refuse = |found: Result<(), Error>, expected: &str| {
+        let found = text(found);
+        assert!(found.starts_with(expected), "{found}");
+        assert!(found.contains("\n  at here.rs:"), "{found}");
+    };
+    let (scce, adam) = (SparseCategoricalCrossentropy::new(), Adam::new(0.1));
+    refuse(
+        model.compile(scce.label_smoothing(2.0), adam, ()),
+        "`sparse_categorical_crossentropy` cannot have the label_smoothing 2",
+    );
+    refuse(
+        model.compile(scce.focal(f64::NAN), adam, ()),
+        "`sparse_categorical_crossentropy` cannot have the focal NaN",
+    );
+    refuse(
+        model.compile(scce.weighted(f64::INFINITY), adam, ()),
+        "`sparse_categorical_crossentropy` cannot have the weight inf",
+    );
+    refuse(model.compile(Huber::new(-1.0), adam, ()), "`huber` cannot have the delta -1");
+    refuse(model.compile(scce, adam, TopKAccuracy(0)), "`top_k_accuracy` looks at no predictions");
+    refuse(
+        model.compile(scce, adam, (Accuracy, F1, Accuracy)),
+        "`compile` is given two metrics called `accuracy`",
+    );
+    let (x, y) = data();
+    let reduce = ReduceLrOnPlateau::new("loss").factor(f64::NAN);
+    let found = text(self::model().fit(&x, &y, Fit::epochs(2).callback(reduce)));
+    assert!(found.starts_with("`ReduceLrOnPlateau` cannot have the factor NaN"), "{found}");
+}
+
+#[test]
+fn inputs_and_targets_by_their_rows() {
+    let (x, _) = data();
+    let mut shares = Sequential::new((Dense::new(3).softmax(),));
+    shares.compile(CategoricalCrossentropy::new(), Adam::new(0.1), ()).expect("compiles");
+    let mut y = Array2::from_shape_fn((10, 3), |(i, j)| f32::from(i % 3 == j));
+    shares.fit(&x, &y, Fit::epochs(1)).expect("fits");
+    y[[4, 0]] = 1.0;
+    let found = text(shares.fit(&x, &y, Fit::epochs(1)));
+    assert!(found.starts_with("`fit` has targets that add up to 2 at row 4"), "{found}");
+    assert!(found.contains("go with `BinaryCrossentropy`"), "{found}");
+
+    let mut words = Sequential::new((Embedding::new(5, 2), Flatten::new(), Dense::new(1)));
+    words.compile(MeanSquaredError, Adam::new(0.1), ()).expect("compiles");
+    let mut x = Array2::<i32>::zeros((40, 3));
+    x[[17, 1]] = 5;
+    let y = Array1::<f32>::zeros(40);
+    let found = text(words.fit(&x, &y, Fit::epochs(1)));
+    assert!(found.starts_with("`fit` holds 5 at row 17 of input 0, outside 0 to 4"), "{found}");
+    x[[17, 1]] = 4;
+    words.fit(&x, &y, Fit::epochs(1)).expect("fits");
+    x[[2, 2]] = -1;
+    let found = text(words.evaluate(&x, &y));
+    assert!(found.starts_with("`evaluate` holds -1 at row 2 of input 0"), "{found}");
+    let found = text(words.predict(&x));
+    assert!(found.starts_with("`predict` holds -1 at row 2 of input 0"), "{found}");
+    let nothing = Array2::<f32>::zeros((10, 0));
+    let found = text(model().fit(&nothing, &[0i32; 10], Fit::epochs(1)));
+    assert!(found.starts_with("`fit` is given rows of no numbers"), "{found}");
+}
+
+/// Pixels are integers, and so are tokens: the layers tell which are floats.
+#[test]
+fn integers_become_floats_where_layers_take_floats() {
+    let pixels =
+        ndarray::Array4::<u8>::from_shape_fn((6, 4, 4, 1), |(i, j, k, _)| (i * j + k) as u8);
+    let layers = || (Conv2d::new(2, 2), Flatten::new(), Dense::new(1));
+    let mut model = Sequential::new(layers());
+    model.compile(MeanSquaredError, Sgd::new(0.001), ()).expect("compiles");
+    model.fit(&pixels, &[0.0f32; 6], Fit::epochs(1)).expect("fits");
+    let floats = pixels.mapv(f32::from);
+    assert_eq!(
+        model.predict(&pixels).expect("predicts"),
+        model.predict(&floats).expect("predicts")
+    );
+    let fresh = Sequential::new(layers());
+    assert_eq!(
+        fresh.predict(&pixels).expect("predicts"),
+        fresh.predict(&floats).expect("predicts")
+    );
+    // Tokens stay integers, which an embedding checks.
+    let tokens = Sequential::new((Embedding::new(3, 2), Flatten::new()));
+    assert!(text(tokens.predict(&[[3], [0]])).contains("outside 0 to 2"));
+    let mut nothing = Sequential::new(Flatten::new());
+    nothing.compile(MeanSquaredError, Sgd::new(0.1), ()).expect("compiles");
+    let found = text(nothing.fit(&[[1, 2]], &[[1.0f32, 2.0]], Fit::epochs(1)));
+    assert!(found.starts_with("`compile` has a loss of output 0, which is i32[1, 2]"), "{found}");
+}
+
+#[test]
+fn a_rate_is_set_before_the_first_step() {
+    let found = text(model().set_learning_rate(0.5));
+    assert!(found.starts_with("`set_learning_rate` needs to know what the inputs are"), "{found}");
+    let mut model = model().input([4]);
+    model.set_learning_rate(0.5).expect("sets");
+    assert_eq!(model.learning_rate(), Some(0.5));
+}
+
+#[test]
+fn sizes_of_axes() {
+    let g = Graph::new();
+    let x = g.input("x", [2, 3, 5]);
+    assert_eq!((x.size(0), x.size(-1), x.size(1)), (2, 5, 3));
+    assert_eq!(x.size(3), 1);
+    let found = g.build().expect_err("no such axis").to_string();
+    assert!(found.starts_with("`size` has no axis 3: the operand has 3 axes"), "{found}");
 }

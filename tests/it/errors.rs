@@ -147,7 +147,7 @@ fn states_written_twice_and_trained_twice() {
     assert!(!text.contains("optim.rs"), "{text}");
 
     let text = graph_errors(|g| Sgd::new(0.1).minimize(g.input("x", [2]).mean()));
-    assert!(text.starts_with("`minimize` finds no parameters\n  at here.rs:"), "{text}");
+    assert!(text.starts_with("`minimize` finds no parameters to train\n  at here.rs:"), "{text}");
     let text = graph_errors(|g| Sgd::new(0.1).minimize(g.param("w", [2], Init::Zeros)));
     assert!(text.starts_with("`loss` must be one float, not f32[2]\n  at here.rs:"), "{text}");
 }

@@ -67,9 +67,9 @@ fn a_resumed_training_gives_the_bits_of_one_that_was_not_interrupted() {
     whole.fit(&x, &y, fit()).expect("fits");
     // Stopped in the middle of an epoch, between epochs, and after the first step.
     for stop in [
-        Progress { epoch: 2, step: 3 },
-        Progress { epoch: 3, step: 8 },
-        Progress { epoch: 0, step: 1 },
+        Progress { epoch: 2, step: 3, seed: 4 },
+        Progress { epoch: 3, step: 8, seed: 4 },
+        Progress { epoch: 0, step: 1, seed: 4 },
     ] {
         struct Stop(Progress);
         impl Callback for Stop {
@@ -108,6 +108,32 @@ fn threads_change_no_bit() {
     assert_eq!(run(4), one);
 }
 
+/// Products and rows that are large enough to be shared out, with a batch of another size at the end of an epoch.
+#[test]
+fn threads_change_no_bit_of_large_layers() {
+    let x =
+        Array2::from_shape_fn((700, 200), |(i, j)| ((i * 37 + j * 11) % 101) as f32 / 50.0 - 1.0);
+    let y: Vec<i32> = (0..700).map(|i| i % 64).collect();
+    let run = |threads: usize| {
+        let mut model = Sequential::new((
+            Dense::new(150).gelu(),
+            LayerNorm::new(),
+            Dropout::new(0.1),
+            Dense::new(64).softmax(),
+        ));
+        model = model.options(Options { threads, ..Options::default() });
+        model
+            .compile(SparseCategoricalCrossentropy::new(), Adam::new(1e-2), Accuracy)
+            .expect("compiles");
+        let history = model.fit(&x, &y, Fit::epochs(2).batch(300)).expect("fits");
+        (bits(&model), history.last("loss").to_bits())
+    };
+    let one = run(1);
+    for threads in [2, 4] {
+        assert_eq!(run(threads), one, "{threads} threads");
+    }
+}
+
 #[test]
 fn validation_of_a_part_and_of_other_data() {
     let (x, y) = data();
@@ -119,7 +145,7 @@ fn validation_of_a_part_and_of_other_data() {
     assert_eq!(history.get("val_loss").len(), 15);
     assert!(history.last("val_accuracy") > 0.7, "{history:?}");
     // 90 of the 120 rows are learnt from, in 6 steps.
-    assert_eq!(model.progress(), Progress { epoch: 15, step: 0 });
+    assert_eq!(model.progress(), Progress { epoch: 15, step: 0, seed: 0 });
     assert_eq!(history.step_us.len(), 15 * 5);
     let held = x.slice(ndarray::s![90.., ..]);
     let reached = model.evaluate(held, y.slice(ndarray::s![90..])).expect("evaluates");
@@ -216,6 +242,26 @@ fn weights_of_rows_and_of_classes() {
         assert!((bias - expected).abs() < 1e-6, "{bias}, not {expected}");
         assert!((loss - ln2).abs() < 1e-6 || loss == 0.0, "{loss}");
     }
+}
+
+/// As in Keras: weights change the size of a step; what is ignored is no row.
+#[test]
+fn weighted_losses_divided_by_rows() {
+    let x = [[0.0f32], [0.0], [0.0], [0.0]];
+    let run = |y: [i32; 4], weights: [f32; 4]| {
+        let mut model = Sequential::new((Dense::new(2).softmax(),));
+        let loss = SparseCategoricalCrossentropy::new().ignore(-1);
+        model.compile(loss, Sgd::new(1.0), ()).expect("compiles");
+        let fit = Fit::epochs(1).batch(4).sample_weights(weights).divide_by_rows();
+        let history = model.fit(&x, &y, fit).expect("fits");
+        (history.last("loss"), model.weight("dense_1.bias").expect("a bias")[[1]])
+    };
+    let (loss, bias) = run([0, 0, 0, 1], [0.0, 0.0, 0.0, 2.0]);
+    assert!((loss - 2f64.ln() / 2.0).abs() < 1e-6, "{loss}");
+    assert!((bias - 0.25).abs() < 1e-6, "{bias}");
+    let (loss, bias) = run([-1, 0, -1, 1], [9.0, 0.0, 0.0, 2.0]);
+    assert!((loss - 2f64.ln()).abs() < 1e-6, "{loss}");
+    assert!((bias - 0.5).abs() < 1e-6, "{bias}");
 }
 
 #[test]
@@ -424,7 +470,7 @@ fn an_interrupt_finishes_the_step_and_saves() {
     struct Press;
     impl Callback for Press {
         fn step(&mut self, _: &mut Model, done: Progress, _: f64) -> Result<Next, Error> {
-            if done == (Progress { epoch: 1, step: 2 }) {
+            if done == (Progress { epoch: 1, step: 2, seed: 0 }) {
                 signal_hook::low_level::raise(signal_hook::consts::SIGINT).expect("a signal");
             }
             Ok(Next::Continue)
@@ -438,7 +484,7 @@ fn an_interrupt_finishes_the_step_and_saves() {
         Ok(())
     });
     let history = interrupted.fit(&x, &y, watched).expect("ends without an error");
-    let stop = Progress { epoch: 1, step: 2 };
+    let stop = Progress { epoch: 1, step: 2, seed: 0 };
     assert_eq!((history.interrupted, saved.get()), (Some(stop), Some(stop)));
     assert_eq!(history.epochs.len(), 1);
     assert_eq!(history.stopped, None);

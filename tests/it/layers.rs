@@ -198,8 +198,8 @@ fn an_embedding_looks_rows_up() {
     ));
     let found = model.predict(&[[3, 0], [1, 1]]).expect("predicts");
     assert_eq!(found.iter().copied().collect::<Vec<_>>(), [6.0, 7.0, 0.0, 1.0, 2.0, 3.0, 2.0, 3.0]);
-    let text = model.predict(&[[4]]).expect_err("refused").to_string();
-    assert!(text.starts_with("`input` holds 4 at element 0, outside 0 to 3"), "{text}");
+    let text = model.predict(&[[3], [2], [4]]).expect_err("refused").to_string();
+    assert!(text.starts_with("`predict` holds 4 at row 2 of input 0, outside 0 to 3"), "{text}");
 }
 
 /// The text of a loop, and with it the work of compiling, does not grow with the number of steps.

@@ -24,6 +24,7 @@ mod recording;
 mod rules;
 mod run;
 mod save;
+mod saving;
 mod sizes;
 mod spellings;
 mod threads;

@@ -36,28 +36,23 @@ fn a_training_goes_on_from_a_checkpoint_and_its_log() -> Result<(), Error> {
     whole.fit(&X, &Y, fit(9))?;
 
     // Stopped after epoch 5, of which the last checkpoint is of epoch 4.
-    let checkpoint = ModelCheckpoint::every(&saved, 2).describe("2-5-2").seed(8);
+    let checkpoint = ModelCheckpoint::every(&saved, 2);
     model().fit(&X, &Y, fit(5).callback(checkpoint).callback(CsvLogger::new(&rows)))?;
     let (header, epochs) = log(&rows);
     assert_eq!(header, "epoch,accuracy,learning_rate,loss");
     assert_eq!(epochs, ["1", "2", "3", "4", "5"]);
 
-    let (checkpoint, store) = Checkpoint::load(&saved)?;
-    assert_eq!(checkpoint.model, "2-5-2");
-    let position = checkpoint.training.expect("a position");
-    assert_eq!(position.shuffle_seed, 8);
-    assert_eq!(position.progress(), Progress { epoch: 4, step: 0 });
-    let mut again = model();
-    again.build()?;
-    again.store_mut().assign(&store)?;
-    again.fit(&X, &Y, fit(9).resume(position.progress()).callback(CsvLogger::new(&rows)))?;
+    let mut again = Sequential::load(&saved)?;
+    assert_eq!(again.progress(), Progress { epoch: 4, step: 0, seed: 8 });
+    let rest = Fit::epochs(9).batch(2).resume(again.progress());
+    again.fit(&X, &Y, rest.callback(CsvLogger::new(&rows)))?;
     assert_eq!(again.weights(), whole.weights());
     assert_eq!(log(&rows).1, ["1", "2", "3", "4", "5", "6", "7", "8", "9"]);
 
     // A training from its beginning begins a new log, and a log of other columns is refused.
     again.fit(&X, &Y, fit(1).callback(CsvLogger::new(&rows)))?;
     assert_eq!(log(&rows).1, ["1"]);
-    let from = fit(3).resume(Progress { epoch: 1, step: 0 }).validation(&X, &Y);
+    let from = fit(3).resume(Progress { epoch: 1, step: 0, seed: 8 }).validation(&X, &Y);
     let error = again.fit(&X, &Y, from.callback(CsvLogger::new(&rows))).expect_err("two headers");
     assert!(error.to_string().contains("give the log another file"), "{error}");
     Ok(())
@@ -89,6 +84,15 @@ fn the_best_epoch_is_kept() -> Result<(), Error> {
     assert_eq!(position.more["best"].as_f64(), Some(least));
     model.store_mut().assign(&store)?;
     assert_eq!(model.weights(), weights[place]);
+
+    // A training that goes on from a worse place leaves it there; one from the beginning does not know it.
+    let from = Progress { epoch: 7, ..Progress::default() };
+    let rates = || LearningRateSchedule(|_| 0.7);
+    model.fit(&X, &Y, fit(8).resume(from).callback(rates()).callback(&mut best))?;
+    assert_eq!(best.best_value(), least);
+    assert_eq!(Checkpoint::load(&path)?.0.training, Some(position));
+    model.fit(&X, &Y, fit(1).callback(rates()).callback(&mut best))?;
+    assert_ne!(best.best_value(), least);
 
     let unknown = ModelCheckpoint::best(&path, "val_loss");
     let error = model.fit(&X, &Y, fit(1).callback(unknown)).expect_err("no validation data");

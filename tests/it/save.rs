@@ -291,10 +291,10 @@ fn what_could_not_be_read_is_not_written() {
     assert_eq!(Checkpoint::load(&path).expect("the old one").0, Checkpoint::default());
     // Each of the two readers names the other.
     let message = Store::load(&path).expect_err("a description").to_string();
-    assert!(message.ends_with("it is a description; `Checkpoint::load` reads it"), "{message}");
+    assert!(message.ends_with("it is a description; `Model::load` reads it"), "{message}");
     let weights = folder.path().join("m.json.0.safetensors");
     let message = Checkpoint::load(&weights).expect_err("weights").to_string();
-    assert!(message.contains("`Store::load` reads weights alone"), "{message}");
+    assert!(message.contains("`Store::load` read weights alone"), "{message}");
     let nowhere = folder.path().join("none").join("m.json");
     let message = checkpoint.save(&nowhere, &store, Saved::All).expect_err("no folder").to_string();
     assert!(message.contains("m.json`"), "{message}");

@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::history::{Epoch, History, Next, Progress};
 use crate::model::{Model, Weights};
+use eggrad_ir::{At, TypeError};
 
 /// Something that watches training, and may stop it or change the model between its steps.
 pub trait Callback {
@@ -114,8 +115,18 @@ pub(crate) fn watched(callback: &str, name: &str, epoch: &Epoch) -> Result<f64, 
         let names: Vec<&str> = epoch.values.keys().map(String::as_str).collect();
         let message = format!("watches `{name}`, which no epoch has: {}", names.join(", "));
         let help = "name one of these; those with `val_` need validation data";
-        eggrad_ir::TypeError::new(callback, eggrad_ir::At::Unknown, message, help).into()
+        TypeError::new(callback, At::Unknown, message, help).into()
     })
+}
+
+/// A setting of a callback, which is a finite number of at least 0.
+fn setting(callback: &str, name: &str, value: f64) -> Result<(), Error> {
+    if value.is_finite() && value >= 0.0 {
+        return Ok(());
+    }
+    let message = format!("cannot have the {name} {value}");
+    let help = format!("{name} is a finite number of at least 0");
+    Err(TypeError::new(callback, At::Unknown, message, help).into())
 }
 
 /// Stops training when a value has not become better for some epochs. Accuracies and the like are to grow, all others
@@ -162,7 +173,7 @@ impl EarlyStopping {
 impl Callback for EarlyStopping {
     fn begin(&mut self, _: &mut Model) -> Result<(), Error> {
         (self.watch.best, self.waited, self.weights) = (f64::NAN, 0, None);
-        Ok(())
+        setting("EarlyStopping", "least", self.watch.least)
     }
 
     fn epoch(&mut self, model: &mut Model, epoch: &Epoch) -> Result<Next, Error> {
@@ -226,7 +237,8 @@ impl ReduceLrOnPlateau {
 impl Callback for ReduceLrOnPlateau {
     fn begin(&mut self, _: &mut Model) -> Result<(), Error> {
         (self.watch.best, self.waited) = (f64::NAN, 0);
-        Ok(())
+        let settings = [("factor", self.factor), ("smallest", self.smallest)];
+        settings.into_iter().try_for_each(|(name, value)| setting("ReduceLrOnPlateau", name, value))
     }
 
     fn epoch(&mut self, model: &mut Model, epoch: &Epoch) -> Result<Next, Error> {
@@ -242,7 +254,7 @@ impl Callback for ReduceLrOnPlateau {
         if self.waited >= self.patience.max(1) {
             self.waited = 0;
             let rate = model.learning_rate().unwrap_or(f64::NAN);
-            model.set_learning_rate((rate * self.factor).max(self.smallest))?;
+            model.set_learning_rate_at((rate * self.factor).max(self.smallest), At::Unknown)?;
         }
         Ok(Next::Continue)
     }
@@ -254,7 +266,7 @@ pub struct LearningRateSchedule<F>(pub F);
 impl<F: FnMut(usize) -> f64> LearningRateSchedule<F> {
     fn set(&mut self, model: &mut Model, done: usize) -> Result<(), Error> {
         let rate = (self.0)(done);
-        model.set_learning_rate(rate)
+        model.set_learning_rate_at(rate, At::Unknown)
     }
 }
 

@@ -39,10 +39,17 @@ pub struct Position {
 }
 
 impl Position {
+    /// This place, with what else training goes on with.
+    pub fn of(progress: Progress, more: Value) -> Position {
+        let Progress { epoch, step, seed } = progress;
+        Position { epoch: epoch as u64, batch: step as u64, shuffle_seed: seed, more }
+    }
+
     /// The place as [`crate::Fit::resume`] takes it.
     pub fn progress(&self) -> Progress {
         let number = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-        Progress { epoch: number(self.epoch), step: number(self.batch) }
+        let (epoch, step) = (number(self.epoch), number(self.batch));
+        Progress { epoch, step, seed: self.shuffle_seed }
     }
 }
 
@@ -175,7 +182,7 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<File, SaveError> {
     let wrong = |message: String| SaveError::content(path, message);
     let other = |error: &dyn std::fmt::Display| {
         wrong(format!(
-            "it is no description of a model: {error}; `Store::load` reads weights alone"
+            "it is no description of a model: {error}; `Model::load_weights` and `Store::load` read weights alone"
         ))
     };
     let text = std::str::from_utf8(bytes).map_err(|error| other(&error))?;

@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::history::{Epoch, Next, Progress};
 use crate::model::Model;
 use crate::values::{IntoValues, Values};
+use eggrad_nn::loss::Weighing;
 
 /// How to train. Begins with [`Fit::epochs`].
 ///
@@ -23,6 +24,7 @@ pub struct Fit<'a> {
     pub(crate) validation: Option<(Vec<Values<'a>>, Vec<Values<'a>>)>,
     pub(crate) class_weights: Option<Vec<f32>>,
     pub(crate) sample_weights: Option<Vec<f32>>,
+    pub(crate) weighing: Weighing,
     pub(crate) callbacks: Vec<Box<dyn Callback + 'a>>,
     pub(crate) progress: bool,
     pub(crate) print: bool,
@@ -45,6 +47,7 @@ impl<'a> Fit<'a> {
             validation: None,
             class_weights: None,
             sample_weights: None,
+            weighing: Weighing::BySum,
             callbacks: vec![],
             progress: true,
             print: false,
@@ -54,6 +57,7 @@ impl<'a> Fit<'a> {
     }
 
     /// Rows of a batch; the remainder of an epoch is a smaller batch.
+    #[doc(alias = "batch_size")]
     pub fn batch(self, rows: usize) -> Fit<'a> {
         Fit { batch: rows, ..self }
     }
@@ -74,18 +78,28 @@ impl<'a> Fit<'a> {
     }
 
     /// Validates on this data after each epoch.
+    #[doc(alias = "validation_data")]
     pub fn validation(self, x: impl IntoValues<'a>, y: impl IntoValues<'a>) -> Fit<'a> {
         Fit { validation: Some((x.into_values(), y.into_values())), ..self }
     }
 
-    /// Lets the rows of each class count so much: the loss is the weighted mean, divided by the sum of weights.
+    /// Lets the rows of each class, as the targets of the first output say, count so much: the loss is the weighted mean, divided by the sum of weights, unless
+    /// [`Fit::divide_by_rows`] says otherwise.
+    #[doc(alias = "class_weight")]
     pub fn class_weights(self, weights: impl Into<Vec<f32>>) -> Fit<'a> {
         Fit { class_weights: Some(weights.into()), ..self }
     }
 
-    /// Lets each row count so much: the loss is the weighted mean, divided by the sum of weights.
+    /// Lets each row count so much: the loss is the weighted mean, divided by the sum of weights, unless
+    /// [`Fit::divide_by_rows`] says otherwise.
+    #[doc(alias = "sample_weight")]
     pub fn sample_weights(self, weights: impl Into<Vec<f32>>) -> Fit<'a> {
         Fit { sample_weights: Some(weights.into()), ..self }
+    }
+
+    /// Divides weighted losses by the number of rows, as Keras does: then weights change the size of steps too.
+    pub fn divide_by_rows(self) -> Fit<'a> {
+        Fit { weighing: Weighing::ByRows, ..self }
     }
 
     /// With one more callback; `&mut callback` keeps it at hand.
@@ -112,10 +126,11 @@ impl<'a> Fit<'a> {
         Fit { print: true, ..self }
     }
 
-    /// Goes on where [`Model::progress`] was, with the same data, batch and seed: with the states of then, the weights
-    /// become the same bits as without the interruption.
+    /// Goes on where [`Model::progress`] was, in the order of rows of then, with the same data and batch: with the states
+    /// of then, the weights become the same bits as without the interruption.
+    #[doc(alias = "initial_epoch")]
     pub fn resume(self, from: Progress) -> Fit<'a> {
-        Fit { from, ..self }
+        Fit { from, seed: from.seed, ..self }
     }
 
     /// On Ctrl-C finishes the step, calls `save` and returns the history so far; a second Ctrl-C ends the process.

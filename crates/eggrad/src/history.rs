@@ -60,6 +60,8 @@ pub struct Progress {
     pub epoch: usize,
     /// Finished steps of the epoch after those.
     pub step: usize,
+    /// Seed of the order of rows.
+    pub seed: u64,
 }
 
 /// What training did: a row for each epoch.

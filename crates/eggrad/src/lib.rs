@@ -63,7 +63,7 @@
 //!   [`nn::Sgd`], [`nn::Adam`], [`nn::RmsProp`], [`nn::Adagrad`], [`nn::Lion`].
 //! * [`Program`], [`Session`], [`Store`]: compile a graph and run it.
 //! * [`Sequential`], [`Model`], [`nn::layers`], [`nn::loss`], [`nn::metrics`], [`Fit`]: layers to train, evaluate and ask.
-//! * [`Store::save`], [`Store::load`], [`Checkpoint`]: weights and whole training runs in files.
+//! * [`Model::save`], [`Model::load`], [`Store::save`], [`Checkpoint`]: models, weights and training runs in files.
 //! * [`EpochPlot`], [`XyPlot`], [`ImageGrid`]: curves and weights as pictures.
 //! * [`Options`], [`Report`]: what a compile may do and did; [`explain`]: by which steps.
 #![forbid(unsafe_code)]
@@ -109,6 +109,7 @@ pub use store::Store;
 pub use values::{IntoValues, Values};
 
 pub use ndarray;
+pub use serde_json;
 
 pub use eggrad_autodiff as autodiff;
 pub use eggrad_formats as formats;

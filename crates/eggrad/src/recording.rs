@@ -1,18 +1,18 @@
 //! Callbacks that write files while a model is trained.
 
 use crate::callbacks::{Callback, Watch, watched};
-use crate::checkpoint::{Checkpoint, Position};
+use crate::checkpoint::Checkpoint;
 use crate::error::Error;
 use crate::history::{Epoch, Next, Progress};
 use crate::model::Model;
-use crate::save::{SaveError, Saved};
+use crate::save::SaveError;
 use eggrad_formats::{CsvLog, FileError, write_atomic};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// Saves the model as a [`Checkpoint`] while it is trained, with all that training goes on with.
+/// Saves the model while it is trained, as [`Model::save`] does.
 ///
 /// ```no_run
 /// use eggrad::prelude::*;
@@ -22,20 +22,15 @@ use std::path::{Path, PathBuf};
 /// let fit = Fit::epochs(20).callback(ModelCheckpoint::every("model.json", 1));
 /// model.fit(&x, &y, fit)?;
 ///
-/// // Later, with the same model, compiled in the same way:
-/// let (checkpoint, saved) = Checkpoint::load("model.json")?;
-/// model.build()?;
-/// model.store_mut().assign(&saved)?;
-/// let from = checkpoint.training.unwrap_or_default().progress();
-/// model.fit(&x, &y, Fit::epochs(40).resume(from))?;
+/// // Later:
+/// let mut model = Sequential::load("model.json")?;
+/// model.fit(&x, &y, Fit::epochs(40).resume(model.progress()))?;
 /// # Ok::<(), Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct ModelCheckpoint {
     path: PathBuf,
     when: When,
-    model: Value,
-    seed: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -51,23 +46,14 @@ impl ModelCheckpoint {
     }
 
     /// Saves to `path` after each epoch whose value called `name`, such as `val_loss`, is the best so far: accuracies and
-    /// the like are to grow, all others to fall. `more` of the saved position has the value as `best`.
+    /// the like are to grow, all others to fall. `more` of the saved position has the value as `best`, which a training
+    /// that is resumed has to be better than.
     pub fn best(path: impl AsRef<Path>, name: &str) -> ModelCheckpoint {
         ModelCheckpoint::new(path, When::Best(name.to_string(), Watch::new(name)))
     }
 
     fn new(path: impl AsRef<Path>, when: When) -> ModelCheckpoint {
-        ModelCheckpoint { path: path.as_ref().to_path_buf(), when, model: Value::Null, seed: 0 }
-    }
-
-    /// With this description of how the model is built, for whoever loads it.
-    pub fn describe(self, model: impl Into<Value>) -> ModelCheckpoint {
-        ModelCheckpoint { model: model.into(), ..self }
-    }
-
-    /// With the seed of the order of rows, as given to [`crate::Fit::seed`].
-    pub fn seed(self, seed: u64) -> ModelCheckpoint {
-        ModelCheckpoint { seed, ..self }
+        ModelCheckpoint { path: path.as_ref().to_path_buf(), when }
     }
 
     /// The best value so far; NaN before the first epoch, and where none is watched.
@@ -80,9 +66,17 @@ impl ModelCheckpoint {
 }
 
 impl Callback for ModelCheckpoint {
-    fn begin(&mut self, _: &mut Model) -> Result<(), Error> {
+    fn begin(&mut self, model: &mut Model) -> Result<(), Error> {
+        let Progress { epoch, step, .. } = model.progress();
         if let When::Best(_, watch) = &mut self.when {
             watch.best = f64::NAN;
+            // A training that goes on leaves a better model of before where it is.
+            if epoch + step > 0
+                && let Ok((checkpoint, _)) = Checkpoint::load(&self.path)
+            {
+                let best = checkpoint.training.and_then(|training| training.more["best"].as_f64());
+                watch.best = best.unwrap_or(f64::NAN);
+            }
         }
         Ok(())
     }
@@ -96,11 +90,7 @@ impl Callback for ModelCheckpoint {
             }
         };
         if wanted {
-            let Progress { epoch, step } = model.progress();
-            let (epoch, batch, shuffle_seed) = (epoch as u64, step as u64, self.seed);
-            let training = Some(Position { epoch, batch, shuffle_seed, more });
-            let checkpoint = Checkpoint { model: self.model.clone(), training };
-            checkpoint.save(&self.path, model.store(), Saved::All)?;
+            model.save_with(&self.path, more)?;
         }
         Ok(Next::Continue)
     }

@@ -9,6 +9,7 @@ use eggrad_formats::{
 };
 use eggrad_ir::{At, StateKind, TensorType};
 use eggrad_jit::{Aligned, ArrayMut, ArrayRef};
+use eggrad_nn::Built;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -199,7 +200,7 @@ impl Store {
         let wrong = |message: String| SaveError::content(path, message);
         // As a length of the header, these bytes would be more than any file has.
         if bytes.starts_with(b"{\n  \"for") {
-            return Err(wrong("it is a description; `Checkpoint::load` reads it".into()));
+            return Err(wrong("it is a description; `Model::load` reads it".into()));
         }
         let file = read_safetensors(bytes);
         let file = file.map_err(|source| SaveError::Arrays { path: path.into(), source })?;
@@ -248,6 +249,12 @@ impl Store {
     pub fn check(&self, program: &Program) -> Result<(), Error> {
         let declared = program.declared().map(|(s, kind)| (s.name.as_str(), kind, &s.ty, s.at));
         self.compare(declared)
+    }
+
+    /// The same for a graph that is not compiled.
+    pub(crate) fn check_built(&self, built: &Built) -> Result<(), Error> {
+        let states = built.graph.states().iter().zip(&built.kinds);
+        self.compare(states.map(|(s, kind)| (s.name.as_str(), *kind, &s.ty, s.at)))
     }
 
     /// Overwrites the values of all states with those of another store of the same model, such as a loaded one.

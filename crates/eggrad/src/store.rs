@@ -105,11 +105,34 @@ impl Store {
 
     /// Forgets what optimizers remember, and how many steps they took; random numbers go on.
     pub(crate) fn remove_slots(&mut self) {
-        let goes = |entry: &Entry| match entry.kind {
+        self.remove(|entry| match entry.kind {
             StateKind::Slot => true,
             StateKind::Counter => !entry.name.starts_with("random."),
             StateKind::Param | StateKind::Frozen | StateKind::Stat => false,
-        };
+        });
+    }
+
+    /// Forgets all that only training needs.
+    pub(crate) fn remove_training(&mut self) {
+        self.remove(|entry| match entry.kind {
+            StateKind::Slot | StateKind::Counter => true,
+            StateKind::Param | StateKind::Frozen | StateKind::Stat => false,
+        });
+    }
+
+    /// Whether what optimizers remember here is what the optimizer of this train step remembers.
+    pub(crate) fn goes_on_with(&self, built: &Built) -> bool {
+        let declared: BTreeMap<&str, &TensorType> = (built.graph.states().iter())
+            .zip(&built.kinds)
+            .filter(|(_, kind)| **kind == StateKind::Slot)
+            .map(|(state, _)| (state.name.as_str(), &state.ty))
+            .collect();
+        let here = self.entries.iter().filter(|entry| entry.kind == StateKind::Slot);
+        let here: BTreeMap<&str, &TensorType> = here.map(|e| (e.name.as_str(), &e.ty)).collect();
+        here == declared
+    }
+
+    fn remove(&mut self, goes: impl Fn(&Entry) -> bool) {
         let keep: Vec<bool> = self.entries.iter().map(|entry| !goes(entry)).collect();
         if keep.iter().all(|keep| *keep) {
             return;

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 /// Rows of numbers: what a model is given for one of its inputs or targets. The first axis counts rows.
 ///
-/// Made from `ndarray` arrays and views of any rank, slices and vectors. Floats become `f32`, integers `i32`.
+/// Made from `ndarray` arrays and views of any rank, slices and vectors. Floats become `f32`, integers and truth values `i32`.
 #[derive(Clone, Debug)]
 pub struct Values<'a> {
     numbers: Numbers<'a>,
@@ -89,6 +89,10 @@ impl<'a> Values<'a> {
 }
 
 /// Numbers of an array one after the other, copied only if they are not or are of another type.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no number that data is made of",
+    note = "arrays hold floats, integers or truth values; rows are `&[[f32; 3]]`, `&Vec<[f32; 3]>` or an array of `ndarray`"
+)]
 trait Element: Sized + Copy {
     fn numbers<D: Dimension>(array: ArrayView<'_, Self, D>) -> Numbers<'_>;
 }
@@ -126,9 +130,14 @@ macro_rules! converted {
 // Integers that fit no `i32` become the nearest, which no range of labels allows.
 converted! {
     f64, F32, |v| v as f32;
+    bool, I32, i32::from;
+    i8, I32, i32::from;
     u8, I32, i32::from;
+    i16, I32, i32::from;
+    u16, I32, i32::from;
     i64, I32, |v| i32::try_from(v).unwrap_or(if v < 0 { i32::MIN } else { i32::MAX });
     u32, I32, |v| i32::try_from(v).unwrap_or(i32::MAX);
+    u64, I32, |v| i32::try_from(v).unwrap_or(i32::MAX);
     usize, I32, |v| i32::try_from(v).unwrap_or(i32::MAX);
 }
 
@@ -136,6 +145,12 @@ impl<'a, T: Element, D: Dimension> From<ArrayView<'a, T, D>> for Values<'a> {
     fn from(array: ArrayView<'a, T, D>) -> Values<'a> {
         let shape = array.shape().to_vec();
         Values { numbers: T::numbers(array), shape }
+    }
+}
+
+impl<'a, T: Element, D: Dimension> From<&'a ArrayView<'_, T, D>> for Values<'a> {
+    fn from(array: &'a ArrayView<'_, T, D>) -> Values<'a> {
+        array.view().into()
     }
 }
 

@@ -374,6 +374,7 @@ impl Graph {
         if !self.check_size(name, &ty, at) {
             return self.poison();
         }
+        let at = self.place.get().unwrap_or(at);
         let id = self.builder.borrow_mut().declare_input(name, ty, range, at);
         Tensor { graph: self, id: Some(id) }
     }

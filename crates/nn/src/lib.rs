@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod activations;
+mod allowed;
 mod attention;
 mod axes;
 mod control;
@@ -40,14 +41,15 @@ pub use keepdims::KeepDims;
 pub use layers::{
     Activation, AnyLayer, AvgPool1d, AvgPool2d, BatchNorm, Common, Context, Conv1d, Conv2d, Dense,
     Dropout, Embedding, Flatten, GlobalAvgPool, GlobalMaxPool, Gru, IntoLayers, Lambda, Layer,
-    LayerNorm, LayerRow, Lstm, MaxPool1d, MaxPool2d, Mode, Module, MultiHeadAttention,
+    LayerNorm, LayerRow, LayerSpec, Lstm, MaxPool1d, MaxPool2d, Mode, Module, MultiHeadAttention,
     Normalization, PositionEmbedding, Regularizer, Rescaling, Reshape, Residual, RmsNorm,
-    SimpleRnn, Stack, TransformerBlock, dense, dense_with,
+    SimpleRnn, Specs, Stack, TransformerBlock, dense, dense_with,
 };
 pub use normalize::Normalized;
 pub use operators::Operand;
 pub use optim::{
-    Adagrad, Adam, Decay, EpsilonMode, Gradients, Lion, Optimizer, RmsProp, Schedule, Sgd,
+    Adagrad, Adam, Decay, EpsilonMode, Gradients, Lion, Optimizer, OptimizerSpec, RmsProp,
+    Schedule, Sgd,
 };
 pub use random::Random;
 pub use recurrent::Recurrent;

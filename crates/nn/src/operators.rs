@@ -96,6 +96,7 @@ impl<'g> Tensor<'g> {
     /// Both sides broadcast to one shape, then `op`.
     pub(crate) fn pair(self, op: Op, other: Tensor<'g>, at: At) -> Tensor<'g> {
         let name = op.name();
+        let at = self.graph.place.get().unwrap_or(at);
         let (Some(a), Some(b)) = (self.id, self.graph.own(name, other, at)) else {
             return self.graph.poison();
         };

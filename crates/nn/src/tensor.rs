@@ -1,6 +1,6 @@
 //! The tensor handle: operators and methods that append nodes.
 
-use crate::axes::{IntoAxes, resolve_axes};
+use crate::axes::{AxisList, IntoAxes, resolve_axes};
 use crate::graph::Graph;
 use crate::operators::Operand;
 use eggrad_ir::{
@@ -136,6 +136,23 @@ impl<'g> Tensor<'g> {
     /// Type of the value; `None` after an error.
     pub fn ty(self) -> Option<TensorType> {
         self.id.map(|id| self.graph.builder.borrow().ty(id).clone())
+    }
+
+    /// Size of one axis; negative axes count from the end. 1 after an error.
+    ///
+    /// # Errors
+    /// Recorded in the graph when there is no such axis.
+    #[track_caller]
+    pub fn size(self, axis: isize) -> usize {
+        let Some(ty) = self.ty() else { return 1 };
+        match resolve_axes(AxisList::Some(vec![axis]), ty.rank()) {
+            Ok(axes) => ty.shape.dims()[axes[0]],
+            Err(message) => {
+                let help = "name an axis that the tensor has".to_string();
+                self.fail("size", &[self.expect_id()], message, help, At::here());
+                1
+            }
+        }
     }
 
     /// The graph this tensor belongs to.

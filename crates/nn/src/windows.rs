@@ -2,9 +2,15 @@
 
 use crate::tensor::Tensor;
 use eggrad_ir::{At, BinaryOp, DotAxes, Literal, MoveOp, Op, ReduceOp, Windows};
+use serde::{Deserialize, Serialize};
 
 /// What is put around the spatial axes before windows slide over them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[serde(bound(
+    serialize = "[(usize, usize); N]: Serialize",
+    deserialize = "[(usize, usize); N]: Deserialize<'de>"
+))]
 pub enum Padding<const N: usize> {
     /// Nothing: only windows that lie inside.
     #[default]
@@ -16,7 +22,12 @@ pub enum Padding<const N: usize> {
 }
 
 /// How windows slide over `N` spatial axes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[serde(bound(
+    serialize = "[usize; N]: Serialize, Padding<N>: Serialize",
+    deserialize = "[usize; N]: Deserialize<'de>, Padding<N>: Deserialize<'de>"
+))]
 pub struct Sliding<const N: usize> {
     /// Positions between neighbouring windows.
     pub stride: [usize; N],

@@ -4,8 +4,8 @@ use super::{Model, TargetRow};
 use crate::error::Error;
 use crate::values::{Numbers, Values};
 use eggrad_ir::{At, DType, Operand, TensorType, TypeError};
-use eggrad_nn::Mode;
 use eggrad_nn::loss::Task;
+use eggrad_nn::{Graph, Mode};
 
 /// An error of `what` with every array given.
 fn wrong(
@@ -56,16 +56,21 @@ impl Model {
             let message = "is given no rows".to_string();
             return Err(wrong(what, at, message, "load the data first", &[]).into());
         }
+        if let Some(values) = x.iter().find(|values| learnt && values.width() == 0) {
+            let message = "is given rows of no numbers".to_string();
+            let help = "give each row at least one feature";
+            return Err(wrong(what, at, message, help, &[("inputs", values.ty())]).into());
+        }
         let given: Vec<TensorType> = x
             .iter()
             .map(|values| TensorType::new(values.ty().dtype, &values.shape()[1..]))
             .collect();
         let known = match &self.inputs {
             Some(known) => known.clone(),
-            None => given.clone(),
+            None => self.settled(&given),
         };
         let first_layer = || {
-            let written = self.written(Mode::Predict, 2, false).ok()?;
+            let written = self.written(Mode::Predict, 2, None).ok()?;
             written.layers.into_iter().find(|l| l.trainable + l.fixed > 0).map(|l| l.path)
         };
         if known.len() != given.len() {
@@ -84,7 +89,11 @@ impl Model {
             } else {
                 format!("takes rows of shape {} as input {i}, not {}", known.shape, given.shape)
             };
-            let help = "give each row as many features as the model was made for";
+            let help = if x[i].shape() == known.shape.dims() {
+                "the first axis counts rows: one row is `&[row]`, or `row.insert_axis(Axis(0))`"
+            } else {
+                "give each row as many features as the model was made for"
+            };
             let mut error = wrong(what, at, message, help, &types);
             error.layer = first_layer();
             return Err(error.into());
@@ -99,21 +108,65 @@ impl Model {
         Ok((known, rows))
     }
 
-    /// What a row of each target is.
-    pub(super) fn target_rows(&self) -> Result<&[TargetRow], Error> {
-        if let Some(rows) = self.targets.get() {
-            return Ok(rows);
+    /// Types of inputs that are like these: integers are floats where layers take floats.
+    fn settled(&self, given: &[TensorType]) -> Vec<TensorType> {
+        let builds = |inputs: &[TensorType]| {
+            let graph = Graph::new();
+            self.write(&graph, inputs, Mode::Predict, 2, None);
+            graph.build().is_ok()
+        };
+        let integers = given.iter().any(|ty| ty.dtype == DType::I32);
+        let float = |ty: &TensorType| TensorType::new(DType::F32, ty.shape.clone());
+        let floats: Vec<TensorType> = given.iter().map(float).collect();
+        if integers && !builds(given) && builds(&floats) { floats } else { given.to_vec() }
+    }
+
+    /// Whether integers are those that the model takes, such as the tokens of an embedding.
+    ///
+    /// # Errors
+    /// The first that is not, by row.
+    pub(super) fn check_ranges(&self, what: &str, x: &[Values<'_>], at: At) -> Result<(), Error> {
+        let inputs = self.known_inputs(what, at)?;
+        if inputs.iter().all(|ty| ty.dtype != DType::I32) {
+            return Ok(());
         }
-        let inputs = self.known_inputs("fit")?.len();
-        let targets = self.written(Mode::Evaluate, 2, false)?.graph.build()?.graph;
-        let outputs = self.written(Mode::Predict, 2, false)?.graph.build()?.graph;
-        let rows = targets.inputs().iter().skip(inputs).zip(outputs.outputs());
-        let rows = rows.map(|(target, output)| TargetRow {
+        let ranges = match self.ranges.get() {
+            Some(ranges) => ranges,
+            None => {
+                let graph = self.written(Mode::Predict, 2, None)?.graph.build()?.graph;
+                let ranges = graph.inputs().iter().map(|input| input.range).collect();
+                self.ranges.get_or_init(|| ranges)
+            }
+        };
+        for (i, (values, range)) in x.iter().zip(ranges).enumerate() {
+            let (Numbers::I32(v), Some((low, high))) = (values.numbers(), *range) else { continue };
+            let outside = |v: &i32| !(low..=high).contains(&f64::from(*v));
+            if let Some(place) = v.iter().position(outside) {
+                let (row, value) = (place / values.width().max(1), v[place]);
+                let message =
+                    format!("holds {value} at row {row} of input {i}, outside {low} to {high}");
+                let help = "number what there is from 0, or make the layer's table longer";
+                return Err(wrong(what, at, message, help, &[("input", values.ty())]).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// What a row of each target is; mistakes of the model are told for a batch of `rows`.
+    pub(super) fn target_rows(&self, rows: usize) -> Result<&[TargetRow], Error> {
+        if let Some(known) = self.targets.get() {
+            return Ok(known);
+        }
+        let inputs = self.known_inputs("fit", At::Unknown)?.len();
+        let targets = self.written(Mode::Evaluate, rows, None)?.graph.build()?.graph;
+        let outputs = self.written(Mode::Predict, rows, None)?.graph.build()?.graph;
+        let found = targets.inputs().iter().skip(inputs).zip(outputs.outputs());
+        let found = found.map(|(target, output)| TargetRow {
             ty: TensorType::new(target.ty.dtype, &target.ty.shape.dims()[1..]),
             classes: outputs.ty(output.node).shape.dims().last().copied().unwrap_or(1),
         });
-        let rows = rows.collect();
-        Ok(self.targets.get_or_init(|| rows))
+        let found = found.collect();
+        Ok(self.targets.get_or_init(|| found))
     }
 
     /// Targets as the losses take them.
@@ -128,8 +181,8 @@ impl Model {
         rows: usize,
         at: At,
     ) -> Result<Vec<Values<'a>>, Error> {
-        let goal = self.known_goal(what)?;
-        let types = self.target_rows()?;
+        let goal = self.known_goal(what, at)?;
+        let types = self.target_rows(rows.max(1))?;
         if y.len() != goal.losses.len() || types.len() != y.len() {
             let message = format!("is given {} targets for {} losses", y.len(), goal.losses.len());
             let help = "pass a tuple with one array for each loss";
@@ -180,6 +233,12 @@ impl Model {
                     if let Some((row, value)) = outside(&values) {
                         let message = format!("has the target {value} at row {row}");
                         return fail(message, "targets of probabilities lie between 0 and 1");
+                    }
+                    if let (Task::Shares, Some((row, sum))) = (task, incomplete(&values, row.classes))
+                    {
+                        let message = format!("has targets that add up to {sum} at row {row}");
+                        let help = "shares of classes add up to 1; labels that do not exclude each other go with `BinaryCrossentropy`";
+                        return fail(message, help);
                     }
                     values
                 }
@@ -242,5 +301,22 @@ fn outside(values: &Values<'_>) -> Option<(usize, f64)> {
     match values.numbers() {
         Numbers::F32(v) => find(&mut v.iter().map(|&v| f64::from(v))),
         Numbers::I32(v) => find(&mut v.iter().map(|&v| f64::from(v))),
+    }
+}
+
+/// The row and sum of the first shares of classes that do not add up to 1.
+fn incomplete(values: &Values<'_>, classes: usize) -> Option<(usize, f64)> {
+    let groups = values.width() / classes.max(1);
+    let find = |sums: &mut dyn Iterator<Item = f64>| {
+        let wrong = sums.enumerate().find(|(_, sum)| (sum - 1.0).abs() > 1e-3);
+        wrong.map(|(i, sum)| (i / groups.max(1), sum))
+    };
+    match values.numbers() {
+        Numbers::F32(v) => {
+            find(&mut v.chunks(classes.max(1)).map(|c| c.iter().map(|&v| f64::from(v)).sum()))
+        }
+        Numbers::I32(v) => {
+            find(&mut v.chunks(classes.max(1)).map(|c| c.iter().map(|&v| f64::from(v)).sum()))
+        }
     }
 }

@@ -3,7 +3,7 @@
 use super::Model;
 use crate::error::Error;
 use eggrad_ir::{At, DType, TensorType};
-use eggrad_nn::loss::mean_loss;
+use eggrad_nn::loss::{Weighing, mean_loss};
 use eggrad_nn::metrics::Seen;
 use eggrad_nn::{Context, Graph, LayerRow, Mode, Tensor};
 
@@ -32,7 +32,7 @@ pub(super) enum Slot {
 }
 
 impl Model {
-    /// The graph of this mode for `rows` rows, whose rows count as an input says if it is `weighted`.
+    /// The graph of this mode for `rows` rows, whose rows count as an input says where they are weighed.
     ///
     /// # Errors
     /// When inputs are not known. Mistakes in the model are in the graph.
@@ -40,11 +40,11 @@ impl Model {
         &self,
         mode: Mode,
         rows: usize,
-        weighted: bool,
+        weighing: Option<Weighing>,
     ) -> Result<Written, Error> {
-        let inputs = self.known_inputs("model")?.to_vec();
+        let inputs = self.known_inputs("model", At::Unknown)?.to_vec();
         let graph = Graph::new();
-        let (outputs, layers) = self.write(&graph, &inputs, mode, rows, weighted);
+        let (outputs, layers) = self.write(&graph, &inputs, mode, rows, weighing);
         Ok(Written { graph, outputs, layers })
     }
 
@@ -55,13 +55,15 @@ impl Model {
         inputs: &[TensorType],
         mode: Mode,
         rows: usize,
-        weighted: bool,
+        weighing: Option<Weighing>,
     ) -> (Vec<Slot>, Vec<LayerRow>) {
         let cx = Context::new(g, mode);
         let declare = |(i, ty): (usize, &TensorType)| {
             g.input_of(&numbered("input", i, inputs.len()), ty.dtype, batch(rows, ty))
         };
-        let inputs: Vec<Tensor<'_>> = inputs.iter().enumerate().map(declare).collect();
+        // Inputs are of no line of the user's.
+        let inputs: Vec<Tensor<'_>> =
+            g.written_at(Some(At::Unknown), || inputs.iter().enumerate().map(declare).collect());
         let made = self.module.forward(&cx, &inputs);
         let slots = match mode {
             Mode::Predict => {
@@ -75,7 +77,7 @@ impl Model {
             }
             Mode::Train | Mode::Evaluate => {
                 let line = self.goal.as_ref().map(|goal| goal.at);
-                g.written_at(line, || self.write_loss(&cx, &made, mode, rows, weighted))
+                g.written_at(line, || self.write_loss(&cx, &made, mode, rows, weighing))
             }
         };
         (slots, cx.rows())
@@ -87,7 +89,7 @@ impl Model {
         made: &[Tensor<'g>],
         mode: Mode,
         rows: usize,
-        weighted: bool,
+        weighing: Option<Weighing>,
     ) -> Vec<Slot> {
         let g = cx.graph();
         let Some(goal) = &self.goal else { return vec![] };
@@ -95,6 +97,14 @@ impl Model {
             let message = format!("has {} losses for {} outputs", goal.losses.len(), made.len());
             cx.fail("compile", At::Unknown, message, "pass a tuple with one loss for each output");
             return vec![];
+        }
+        for (i, output) in made.iter().enumerate() {
+            if let Some(ty) = output.ty().filter(|ty| !ty.dtype.is_float()) {
+                let message = format!("has a loss of output {i}, which is {ty}");
+                let help = "let the last layer make floats";
+                cx.fail("compile", At::Unknown, message, help);
+                return vec![];
+            }
         }
         let targets: Vec<Option<Tensor<'g>>> = made
             .iter()
@@ -110,7 +120,7 @@ impl Model {
                 Some(target)
             })
             .collect();
-        let weights = weighted.then(|| g.input("weights", [rows]));
+        let weights = weighing.map(|weighing| (g.input("weights", [rows]), weighing));
 
         let mut slots = vec![];
         let mut parts = vec![];

@@ -49,7 +49,7 @@ impl Model {
         let first: Vec<Values<'_>> =
             x.iter().map(|x| if x.rows() > 1 { x.slice(0, 1) } else { x.clone() }).collect();
         let made = self.activations(first.clone())?;
-        let written = self.written(Mode::Predict, 1, false)?;
+        let written = self.written(Mode::Predict, 1, None)?;
         let mut layers = vec![];
         for (i, x) in first.iter().enumerate() {
             let path = if first.len() == 1 { "input".to_string() } else { format!("input_{i}") };

@@ -6,6 +6,7 @@ mod graphs;
 mod inside;
 mod pool;
 mod predict;
+mod saving;
 mod source;
 mod summary;
 mod training;
@@ -61,8 +62,12 @@ pub struct Model {
     evaluate: Pool,
     predict: Pool,
     progress: Progress,
+    /// Words of the user, which are saved too.
+    note: serde_json::Value,
     /// What targets are, once it is known.
     targets: OnceLock<Vec<TargetRow>>,
+    /// What integers each input may be, once it is known.
+    ranges: OnceLock<Vec<Option<(f64, f64)>>>,
 }
 
 /// A row of one target: its type, and how many classes its output tells apart.
@@ -83,7 +88,7 @@ struct Goal {
 }
 
 impl Model {
-    /// Of a tuple of layers that follow each other, an array of one kind, or a list of [`eggrad_nn::AnyLayer`].
+    /// Of a layer, a tuple of layers that follow each other, an array of one kind, or a list of [`eggrad_nn::AnyLayer`].
     #[track_caller]
     pub fn new(layers: impl IntoLayers) -> Model {
         Model::of(Stack::new(layers))
@@ -101,7 +106,9 @@ impl Model {
             evaluate: Pool::new(Mode::Evaluate),
             predict: Pool::new(Mode::Predict),
             progress: Progress::default(),
+            note: serde_json::Value::Null,
             targets: OnceLock::new(),
+            ranges: OnceLock::new(),
         }
     }
 
@@ -119,7 +126,8 @@ impl Model {
         self
     }
 
-    /// With float rows of this shape as the next input. Without it, inputs are as the first data is.
+    /// With float rows of this shape as the next input. Without it, inputs are as the first data is; integers are floats
+    /// where layers take floats.
     pub fn input(self, shape: impl Into<Shape>) -> Model {
         self.declare(TensorType::new(DType::F32, shape))
     }
@@ -136,8 +144,8 @@ impl Model {
     }
 
     /// Says what the model is trained for: a loss (a tuple of them for several outputs), an optimizer, and metrics.
-    /// Parameters stay as they are; what optimizers remember begins anew, so that states to go on with are put into the
-    /// store after this.
+    /// Parameters stay as they are; what optimizers remember begins anew, but for a model that was loaded and could not
+    /// be compiled from its file.
     ///
     /// # Errors
     /// Where inputs have been declared, every mistake in the model, its loss or its optimizer.
@@ -154,16 +162,30 @@ impl Model {
             metrics: metrics.into_metrics(),
             at: At::here(),
         };
+        let names: Vec<String> = goal.metrics.iter().map(|metric| metric.name()).collect();
+        if let Some(i) = (1..names.len()).find(|&i| names[..i].contains(&names[i])) {
+            let message = format!("is given two metrics called `{}`", names[i]);
+            let help = "leave one out; those of several outputs are `metric.of_output(1)`";
+            return Err(TypeError::new("compile", goal.at, message, help).into());
+        }
         if goal.losses.is_empty() {
             let help = "pass a loss, such as `MeanSquaredError`";
-            return Err(TypeError::new("compile", At::Unknown, "is given no loss", help).into());
+            return Err(TypeError::new("compile", goal.at, "is given no loss", help).into());
         }
-        self.store.remove_slots();
-        self.goal = Some(goal);
+        // What a loaded model remembers is of an optimizer that it has not been told yet.
+        let loaded = self.goal.replace(goal).is_none() && self.inputs.is_some();
         self.forget();
-        if self.inputs.is_some() {
-            self.written(Mode::Train, 2, false)?.graph.build()?;
+        let built = match self.inputs {
+            Some(_) => self.written(Mode::Train, 2, None)?.graph.build().map(Some),
+            None => Ok(None),
+        };
+        let goes_on = built.as_ref().is_ok_and(|built| {
+            loaded && built.as_ref().is_some_and(|built| self.store.goes_on_with(built))
+        });
+        if !goes_on {
+            self.store.remove_slots();
         }
+        built?;
         Ok(())
     }
 
@@ -173,16 +195,23 @@ impl Model {
             pool.clear();
         }
         self.targets = OnceLock::new();
+        self.ranges = OnceLock::new();
     }
 
     /// Declares all parameters, so that they can be read and set before training. Nothing happens if they are.
     ///
     /// # Errors
     /// When no input has been declared, or the model has mistakes.
+    #[track_caller]
     pub fn build(&mut self) -> Result<(), Error> {
-        self.known_inputs("build")?;
+        self.build_at("build", At::here())
+    }
+
+    /// [`Model::build`] for `what` at `at`.
+    fn build_at(&mut self, what: &str, at: At) -> Result<(), Error> {
+        self.known_inputs(what, at)?;
         let mode = if self.goal.is_some() { Mode::Train } else { Mode::Predict };
-        let built = self.written(mode, 2, false)?.graph.build()?;
+        let built = self.written(mode, 2, None)?.graph.build()?;
         self.store.attach_all(&built)
     }
 
@@ -190,10 +219,12 @@ impl Model {
     ///
     /// # Errors
     /// When inputs or the loss are not known, and mistakes in the model.
+    #[track_caller]
     pub fn compile_train(&mut self, rows: usize) -> Result<Report, Error> {
-        self.known_goal("compile_train")?;
-        self.known_inputs("compile_train")?;
-        let lent = self.lend(Mode::Train, rows, false)?;
+        let at = At::here();
+        self.known_goal("compile_train", at)?;
+        self.known_inputs("compile_train", at)?;
+        let lent = self.lend(Mode::Train, rows, None)?;
         let report = lent.session.program().report().clone();
         self.train.give(lent);
         Ok(report)
@@ -203,11 +234,14 @@ impl Model {
     ///
     /// # Errors
     /// When inputs or the loss are not known.
+    #[track_caller]
     pub fn graph(&self, mode: Mode, rows: usize) -> Result<Graph, Error> {
+        let at = At::here();
+        self.known_inputs("graph", at)?;
         if mode != Mode::Predict {
-            self.known_goal("graph")?;
+            self.known_goal("graph", at)?;
         }
-        Ok(self.written(mode, rows, false)?.graph)
+        Ok(self.written(mode, rows, None)?.graph)
     }
 
     /// The layers or module.
@@ -243,17 +277,25 @@ impl Model {
     /// Sets it; nothing is compiled again.
     ///
     /// # Errors
-    /// When the model has no such state yet, or the rate is no finite number of at least 0.
+    /// Before `compile`, when inputs are not known yet, the optimizer has no rate of that name, or the rate is no finite
+    /// number of at least 0.
     #[track_caller]
     pub fn set_learning_rate(&mut self, rate: f64) -> Result<(), Error> {
-        let at = At::here();
+        self.set_learning_rate_at(rate, At::here())
+    }
+
+    /// [`Model::set_learning_rate`] at `at`.
+    pub(crate) fn set_learning_rate_at(&mut self, rate: f64, at: At) -> Result<(), Error> {
         if !rate.is_finite() || rate < 0.0 {
             let message = format!("cannot be {rate}");
             let help = "a learning rate is a finite number of at least 0";
             return Err(TypeError::new("learning_rate", at, message, help).into());
         }
-        let goal = self.known_goal("set_learning_rate")?;
+        let goal = self.known_goal("set_learning_rate", at)?;
         let path = format!("{}.learning_rate", goal.optimizer.name());
+        if self.store.get(&path).is_none() {
+            self.build_at("set_learning_rate", at)?;
+        }
         self.store.set_scalar(&path, rate)
     }
 
@@ -267,19 +309,19 @@ impl Model {
         Some(self.learning_rate()? * goal.optimizer.schedule().factor(taken))
     }
 
-    fn known_goal(&self, what: &str) -> Result<&Goal, Error> {
+    fn known_goal(&self, what: &str, at: At) -> Result<&Goal, Error> {
         self.goal.as_ref().ok_or_else(|| {
             let message = "comes before `compile`";
             let help = "call `model.compile(loss, optimizer, metrics)` first";
-            TypeError::new(what, At::Unknown, message, help).into()
+            TypeError::new(what, at, message, help).into()
         })
     }
 
-    fn known_inputs(&self, what: &str) -> Result<&[TensorType], Error> {
+    fn known_inputs(&self, what: &str, at: At) -> Result<&[TensorType], Error> {
         self.inputs.as_deref().ok_or_else(|| {
             let message = "needs to know what the inputs are";
             let help = "declare them with `.input([features])`, or call it after `fit`";
-            TypeError::new(what, At::Unknown, message, help).into()
+            TypeError::new(what, at, message, help).into()
         })
     }
 }

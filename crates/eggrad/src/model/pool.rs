@@ -6,13 +6,14 @@ use crate::error::Error;
 use crate::program::{Program, Session};
 use crate::store::Store;
 use eggrad_nn::Mode;
+use eggrad_nn::loss::Weighing;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Compiled batch sizes kept for each mode; the one unused for longest goes first.
 const KEPT: usize = 12;
 
-/// Batch size, and whether rows have weights.
-type Key = (usize, bool);
+/// Batch size, and how rows that have weights are weighed.
+type Key = (usize, Option<Weighing>);
 
 /// Compiled graphs of one mode.
 pub(super) struct Pool {
@@ -114,8 +115,13 @@ impl Model {
     }
 
     /// A session of this mode for `rows` rows; makes states that the store does not have.
-    pub(super) fn lend(&mut self, mode: Mode, rows: usize, weighted: bool) -> Result<Lent, Error> {
-        let key = (rows, weighted);
+    pub(super) fn lend(
+        &mut self,
+        mode: Mode,
+        rows: usize,
+        weighing: Option<Weighing>,
+    ) -> Result<Lent, Error> {
+        let key = (rows, weighing);
         let Found { program, outputs, idle } = self.compiled(mode, key)?;
         let session = match idle {
             Some(session) => session,
@@ -126,7 +132,7 @@ impl Model {
 
     /// A session of this mode for `rows` rows over a store that has all states; `None` if it has none at all.
     pub(super) fn lend_shared(&self, mode: Mode, rows: usize) -> Result<Option<Lent>, Error> {
-        let key = (rows, false);
+        let key = (rows, None);
         let Found { program, outputs, idle } = self.compiled(mode, key)?;
         let session = match idle {
             Some(session) => session,
@@ -142,7 +148,7 @@ impl Model {
 
     /// As [`Model::lend_shared`] before there are states: over a store of its own, with what they would begin as.
     pub(super) fn lend_fresh(&self, mode: Mode, rows: usize) -> Result<(Session, Store), Error> {
-        let Found { program, .. } = self.compiled(mode, (rows, false))?;
+        let Found { program, .. } = self.compiled(mode, (rows, None))?;
         let mut store = Store::new(self.store.seed());
         Ok((Session::new(&program, &mut store)?, store))
     }

@@ -91,9 +91,10 @@ impl Model {
             known.inputs = Some(inputs);
             return known.predict_values(x, at);
         }
+        self.check_ranges("predict", x, at)?;
         let apart = self.predict.apart(|| {
             stay_apart(&|g, rows| {
-                self.write(g, &inputs, Mode::Predict, rows, false);
+                self.write(g, &inputs, Mode::Predict, rows, None);
             })
         });
         let mut results: Vec<Vec<f32>> = vec![];
@@ -164,7 +165,7 @@ impl Model {
         let at = At::here();
         let x = x.into_values();
         let (_, rows) = self.check_inputs("activations", &x, true, at)?;
-        let inputs = self.known_inputs("activations")?;
+        let inputs = self.known_inputs("activations", at)?;
         let g = Graph::new();
         let cx = Context::new(&g, Mode::Predict);
         let inputs: Vec<(usize, &TensorType)> = inputs.iter().enumerate().collect();
@@ -212,7 +213,9 @@ impl Model {
             evaluate: super::Pool::new(Mode::Evaluate),
             predict: super::Pool::new(Mode::Predict),
             progress: self.progress,
+            note: self.note.clone(),
             targets: std::sync::OnceLock::new(),
+            ranges: std::sync::OnceLock::new(),
         }
     }
 
@@ -237,9 +240,10 @@ impl Model {
         y: Vec<Values<'_>>,
         at: At,
     ) -> Result<Evaluation, Error> {
-        self.known_goal(what)?;
+        self.known_goal(what, at)?;
         let (inputs, rows) = self.check_inputs(what, x, true, at)?;
         self.inputs.get_or_insert(inputs);
+        self.check_ranges(what, x, at)?;
         let y = self.check_targets(what, y, rows, at)?;
         let mut buffers = self.buffers(false)?;
         let mut totals = Totals::default();
@@ -247,7 +251,7 @@ impl Model {
         while begin < rows {
             let count = (rows - begin).min(ROWS);
             buffers.fill(x, &y, begin, count);
-            let mut lent = self.lend(Mode::Evaluate, count, false)?;
+            let mut lent = self.lend(Mode::Evaluate, count, None)?;
             totals.room(&lent.session, &lent.outputs);
             let run = lent.session.run_shared_at(
                 &self.store,
@@ -260,15 +264,15 @@ impl Model {
             run?;
             begin += count;
         }
-        let goal = self.known_goal(what)?;
+        let goal = self.known_goal(what, at)?;
         Ok(Evaluation { values: totals.values(goal), sums: totals.metric_sums(goal) })
     }
 
     /// Room for a batch of this model.
     pub(super) fn buffers(&self, weighted: bool) -> Result<Buffers, Error> {
-        let inputs = self.known_inputs("fit")?;
+        let inputs = self.known_inputs("fit", At::Unknown)?;
         let mut types = inputs.to_vec();
-        types.extend(self.target_rows()?.iter().map(|row| row.ty.clone()));
+        types.extend(self.target_rows(2)?.iter().map(|row| row.ty.clone()));
         if weighted {
             types.push(eggrad_ir::TensorType::scalar(eggrad_ir::DType::F32));
         }

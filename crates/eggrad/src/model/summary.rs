@@ -22,9 +22,10 @@ impl Model {
     ///
     /// # Errors
     /// When no input has been declared and nothing was fitted, or the model has mistakes.
+    #[track_caller]
     pub fn summary(&self) -> Result<Summary, Error> {
-        self.known_inputs("summary")?;
-        let written = self.written(Mode::Predict, 2, false)?;
+        self.known_inputs("summary", eggrad_ir::At::here())?;
+        let written = self.written(Mode::Predict, 2, None)?;
         let built = written.graph.build()?;
         let (mut trainable, mut fixed) = (0, 0);
         for (state, kind) in built.graph.states().iter().zip(&built.kinds) {

@@ -8,7 +8,7 @@ use crate::history::{Epoch, History, Next};
 use crate::values::{IntoValues, Numbers, Values};
 use eggrad_ir::{At, TypeError};
 use eggrad_nn::Mode;
-use eggrad_nn::loss::Task;
+use eggrad_nn::loss::{Task, Weighing};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -24,8 +24,8 @@ type Load<'l> = dyn FnMut(&Model, &mut Buffers, Progress) -> Result<usize, Error
 /// What a training learns from.
 struct Data<'l, 's> {
     load: &'l mut Load<'s>,
-    /// Whether rows count differently.
-    weighted: bool,
+    /// How rows that count differently are weighed.
+    weighing: Option<Weighing>,
     /// Steps of an epoch, where they are known.
     steps: Option<usize>,
     /// Rows of a full batch.
@@ -54,10 +54,11 @@ impl Model {
         mut fit: Fit<'_>,
     ) -> Result<History, Error> {
         let at = At::here();
-        self.known_goal("fit")?;
+        self.known_goal("fit", at)?;
         let (x, y) = (x.into_values(), y.into_values());
         let (inputs, all) = self.check_inputs("fit", &x, true, at)?;
         self.inputs.get_or_insert(inputs);
+        self.check_ranges("fit", &x, at)?;
         let y = self.check_targets("fit", y, all, at)?;
         let fail = |message: String, help: &str| {
             Err(Error::from(TypeError::new("fit", at, message, help)))
@@ -94,8 +95,8 @@ impl Model {
             Ok(rows.len())
         };
         let steps = Some(rows.div_ceil(batch));
-        let weighted = weights.is_some();
-        self.train_on(fit, Data { load: &mut load, weighted, steps, full: batch, at })
+        let weighing = weights.is_some().then_some(fit.weighing);
+        self.train_on(fit, Data { load: &mut load, weighing, steps, full: batch, at })
     }
 
     /// Trains on batches that `batches` makes anew for each epoch, given its number from 0: as many as there are, of
@@ -110,7 +111,7 @@ impl Model {
         fit: Fit<'_>,
     ) -> Result<History, Error> {
         let at = At::here();
-        self.known_goal("fit_batches")?;
+        self.known_goal("fit_batches", at)?;
         if fit.split != 0.0 || fit.class_weights.is_some() || fit.sample_weights.is_some() {
             let message = "cannot split or weigh rows that it has not seen";
             let help = "pass validation data with `.validation(..)`, and weights with each batch";
@@ -136,6 +137,7 @@ impl Model {
             }
             let Some(batch) = current.as_mut().and_then(|c| c.1.next()) else { return Ok(0) };
             let (_, rows) = model.check_inputs("fit_batches", &batch.x, true, at)?;
+            model.check_ranges("fit_batches", &batch.x, at)?;
             let y = model.check_targets("fit_batches", batch.y, rows, at)?;
             let weights = batch.weights.unwrap_or_default();
             if weighted == weights.is_empty() || (weighted && weights.len() != rows) {
@@ -149,7 +151,8 @@ impl Model {
             }
             Ok(rows)
         };
-        self.train_on(fit, Data { load: &mut load, weighted, steps: None, full, at })
+        let weighing = weighted.then_some(fit.weighing);
+        self.train_on(fit, Data { load: &mut load, weighing, steps: None, full, at })
     }
 
     /// What each row counts, if not all the same.
@@ -171,7 +174,7 @@ impl Model {
             return fail(message, "give a weight for each row");
         }
         if let Some(of_class) = &fit.class_weights {
-            let task = self.known_goal("fit")?.losses[0].task();
+            let task = self.known_goal("fit", at)?.losses[0].task();
             let skipped = |label: i32| task == Task::Classes { ignored: Some(label) };
             let all = weights.get_or_insert_with(|| vec![1.0; rows]);
             for (row, weight) in all.iter_mut().enumerate() {
@@ -214,15 +217,15 @@ impl Model {
         let mut history =
             History { first_loss: f64::NAN, last_loss: f64::NAN, ..History::default() };
         // Every state exists before a callback may ask for one.
-        let built = self.written(Mode::Train, data.full, data.weighted)?.graph.build()?;
+        let built = self.written(Mode::Train, data.full, data.weighing)?.graph.build()?;
         self.store.attach_all(&built)?;
-        self.progress = fit.from;
+        self.progress = Progress { seed: fit.seed, ..fit.from };
         let pressed = Pressed::listen(fit.interrupt.is_some());
         let bar = progress_bar(fit.progress, fit.epochs, data.steps);
         for callback in &mut fit.callbacks {
             callback.begin(self)?;
         }
-        let mut buffers = self.buffers(data.weighted)?;
+        let mut buffers = self.buffers(data.weighing.is_some())?;
         let mut end = End::Finished;
         while self.progress.epoch < fit.epochs {
             end = self.epoch(&mut fit, &mut data, &mut buffers, &mut history, &bar, &pressed)?;
@@ -265,7 +268,7 @@ impl Model {
             if rows == 0 {
                 break;
             }
-            let mut lent = self.lend(Mode::Train, rows, data.weighted)?;
+            let mut lent = self.lend(Mode::Train, rows, data.weighing)?;
             totals.room(&lent.session, &lent.outputs);
             let start = Instant::now();
             let run = lent.session.run_at(
@@ -308,8 +311,8 @@ impl Model {
                 return Ok(End::Interrupted);
             }
         }
-        self.progress = Progress { epoch: self.progress.epoch + 1, step: 0 };
-        let goal = self.known_goal("fit")?;
+        self.progress = Progress { epoch: self.progress.epoch + 1, step: 0, ..self.progress };
+        let goal = self.known_goal("fit", data.at)?;
         let mut values = totals.values(goal);
         values.extend(rate.map(|rate| ("learning_rate".to_string(), rate)));
         if let Some((x, y)) = &fit.validation {

@@ -21,6 +21,8 @@ pub(super) fn of_layers(kind: StateKind) -> bool {
 impl Model {
     /// Copies of all parameters and statistics of layers. Empty before the model is built: by [`Model::build`], or by
     /// the first `fit`.
+    #[doc(alias = "get_weights")]
+    #[doc(alias = "state_dict")]
     pub fn weights(&self) -> Weights {
         let states =
             self.store.states().filter(|(_, kind, ty)| of_layers(*kind) && ty.dtype == DType::F32);
@@ -39,6 +41,7 @@ impl Model {
     ///
     /// # Errors
     /// Paths that the model does not have and shapes that differ, all of them.
+    #[doc(alias = "load_state_dict")]
     #[track_caller]
     pub fn set_weights(&mut self, weights: &Weights) -> Result<(), Error> {
         let at = At::here();

@@ -1,12 +1,14 @@
 //! Activations, alone or at the end of a layer, and functions as layers.
 
-use super::{Common, Context, Layer};
+use super::{Common, Context, Layer, LayerSpec, Specs};
 use crate::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
 
 /// An elementwise function, or a softmax over the last axis; a layer by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Activation {
     /// Nothing.
     #[default]
@@ -104,6 +106,10 @@ impl Layer for Activation {
 
     fn build<'g>(&self, _: &Context<'g>, x: Tensor<'g>) -> Tensor<'g> {
         self.of(x)
+    }
+
+    fn spec(&self, _: &mut Specs) -> Option<LayerSpec> {
+        Some(LayerSpec::Activation { function: *self })
     }
 }
 

@@ -2,10 +2,11 @@
 
 use super::dense::product;
 use super::dropout::drop_out;
-use super::{Activation, Common, Context, Layer, LayerNorm};
+use super::{Activation, Common, Context, Layer, LayerNorm, LayerSpec, Specs};
 use crate::attention::Mask;
 use crate::init::Init;
 use crate::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 
 /// Attention with several heads, [`Tensor::attention`], between projections. Parameters `query.weight`, `key.weight`,
 /// `value.weight`, `output.weight` (Glorot uniform), and a `bias` (zeros) beside each.
@@ -16,7 +17,8 @@ use crate::tensor::Tensor;
 /// `[rows, positions, width]` → the same; the width is a multiple of the number of heads
 /// # Source
 /// Vaswani et al. 2017, section 3.2.2
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct MultiHeadAttention {
     heads: usize,
     causal: bool,
@@ -95,7 +97,7 @@ impl MultiHeadAttention {
         let v = split(part("value", keys), s);
         let seen = q.attention(k, v, mask);
         let joined = seen.permute([0, 2, 1, 3]).reshape([rows, t, width]);
-        drop_out(cx, part("output", joined), self.dropout)
+        drop_out(cx, part("output", joined), self.dropout, &self.common)
     }
 }
 
@@ -106,6 +108,10 @@ impl Layer for MultiHeadAttention {
 
     fn build<'g>(&self, cx: &Context<'g>, x: Tensor<'g>) -> Tensor<'g> {
         self.write(cx, x, x, if self.causal { Mask::Causal } else { Mask::Everything })
+    }
+
+    fn spec(&self, _: &mut Specs) -> Option<LayerSpec> {
+        Some(LayerSpec::MultiHeadAttention(self.clone()))
     }
 
     fn common(&self) -> Option<&Common> {
@@ -120,7 +126,8 @@ impl Layer for MultiHeadAttention {
 /// `[rows, positions, width]` → the same
 /// # Source
 /// Vaswani et al. 2017, figure 1; Xiong et al. 2020 for the order
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TransformerBlock {
     attention: MultiHeadAttention,
     norms: [LayerNorm; 2],
@@ -186,7 +193,11 @@ impl Layer for TransformerBlock {
         };
         let normed = self.norms[1].apply(cx, x);
         let hidden = self.activation.of(wide("hidden", normed, width, self.hidden));
-        x + drop_out(cx, wide("output", hidden, self.hidden, width), self.dropout)
+        x + drop_out(cx, wide("output", hidden, self.hidden, width), self.dropout, &self.common)
+    }
+
+    fn spec(&self, _: &mut Specs) -> Option<LayerSpec> {
+        Some(LayerSpec::TransformerBlock(self.clone()))
     }
 
     fn common(&self) -> Option<&Common> {

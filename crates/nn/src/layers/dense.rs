@@ -1,15 +1,17 @@
 //! The fully connected layer.
 
-use super::{Activation, Common, Context, Layer, Regularizer};
+use super::{Activation, Common, Context, Layer, LayerSpec, Regularizer, Specs};
 use crate::init::Init;
 use crate::tensor::Tensor;
 use eggrad_ir::{DotAxes, Op};
+use serde::{Deserialize, Serialize};
 
 /// Fully connected layer: `activation(x @ weight + bias)`. Parameters `weight` (Glorot uniform) and `bias` (zeros).
 ///
 /// # Shapes
 /// `[.., features]` → `[.., units]`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Dense {
     units: usize,
     pub(super) activation: Activation,
@@ -46,6 +48,11 @@ impl Layer for Dense {
             cx.fail("dense", self.common.at, format!("takes rows of floats, not {ty}"), help);
             return cx.graph().poison();
         };
+        if features == 0 {
+            let help = "pass rows of at least one number";
+            cx.fail("dense", self.common.at, format!("takes rows of floats, not {ty}"), help);
+            return cx.graph().poison();
+        }
         if self.units == 0 {
             cx.fail("dense", self.common.at, "has no units", "give it at least one");
             return cx.graph().poison();
@@ -58,6 +65,10 @@ impl Layer for Dense {
         let z =
             if self.bias { product + cx.param("bias", [self.units], Init::Zeros) } else { product };
         self.activation.of(z)
+    }
+
+    fn spec(&self, _: &mut Specs) -> Option<LayerSpec> {
+        Some(LayerSpec::Dense(self.clone()))
     }
 
     fn common(&self) -> Option<&Common> {

@@ -1,8 +1,9 @@
 //! Integers to rows of a table.
 
-use super::{Common, Context, Layer};
+use super::{Common, Context, Layer, LayerSpec, Specs};
 use crate::init::Init;
 use crate::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 
 /// A row of a table for each integer: parameter `weight`, `[vocabulary, width]`, normal with deviation 0.05.
 ///
@@ -10,7 +11,8 @@ use crate::tensor::Tensor;
 /// integers `[..]` → `[.., width]`
 /// # Errors
 /// As input of a model, integers outside `0..vocabulary` stop the run; floats are an error of the graph.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Embedding {
     vocabulary: usize,
     width: usize,
@@ -47,6 +49,10 @@ impl Layer for Embedding {
         cx.param("weight", [self.vocabulary, self.width], self.init.clone()).gather(x)
     }
 
+    fn spec(&self, _: &mut Specs) -> Option<LayerSpec> {
+        Some(LayerSpec::Embedding(self.clone()))
+    }
+
     fn common(&self) -> Option<&Common> {
         Some(&self.common)
     }
@@ -56,7 +62,8 @@ impl Layer for Embedding {
 ///
 /// # Shapes
 /// `[rows, positions, width]` → the same, for up to `longest` positions
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PositionEmbedding {
     longest: usize,
     pub(super) common: Common,
@@ -89,6 +96,10 @@ impl Layer for PositionEmbedding {
         let width = ty.shape.dims().last().copied().unwrap_or(0);
         let table = cx.param("weight", [self.longest, width], Init::Normal(0.02));
         x + if positions == self.longest { table } else { table.slice(0, 0..positions) }
+    }
+
+    fn spec(&self, _: &mut Specs) -> Option<LayerSpec> {
+        Some(LayerSpec::PositionEmbedding(self.clone()))
     }
 
     fn common(&self) -> Option<&Common> {

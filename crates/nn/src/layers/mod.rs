@@ -21,6 +21,7 @@ mod recurrent;
 mod regular;
 mod scale;
 mod shape;
+mod spec;
 mod stack;
 
 pub use activation::{Activation, Lambda};
@@ -37,10 +38,12 @@ pub use recurrent::{Gru, Lstm, SimpleRnn};
 pub use regular::Regularizer;
 pub use scale::{Normalization, Rescaling};
 pub use shape::{Flatten, Reshape};
+pub use spec::{LayerSpec, Specs};
 pub use stack::{AnyLayer, IntoLayers, Residual, Stack};
 
 use crate::tensor::Tensor;
 use eggrad_ir::At;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -78,6 +81,12 @@ pub trait Layer: fmt::Debug + Send + Sync {
         None
     }
 
+    /// The layer as data, which is saved with a model; `None` of a layer that is code, such as one of your own, which
+    /// no file holds. Callers use [`Specs::of`], which knows what layers share.
+    fn spec(&self, specs: &mut Specs) -> Option<LayerSpec> {
+        specs.is_code(self.kind())
+    }
+
     /// Applies the layer under its name. Applied twice, it uses the same parameters.
     #[track_caller]
     fn apply<'g>(&self, cx: &Context<'g>, x: Tensor<'g>) -> Tensor<'g> {
@@ -89,6 +98,14 @@ pub trait Layer: fmt::Debug + Send + Sync {
 pub trait Module: Send + Sync {
     /// What the model makes of `inputs`.
     fn forward<'g>(&self, cx: &Context<'g>, inputs: &[Tensor<'g>]) -> Vec<Tensor<'g>>;
+
+    /// The model as data, which is saved with its weights.
+    ///
+    /// # Errors
+    /// Kinds of the layers that are code; empty for a module that is, as by default.
+    fn spec(&self) -> Result<LayerSpec, Vec<String>> {
+        Err(vec![])
+    }
 }
 
 impl<L: Layer> Module for L {
@@ -103,17 +120,25 @@ impl<L: Layer> Module for L {
             }
         }
     }
+
+    fn spec(&self) -> Result<LayerSpec, Vec<String>> {
+        Specs::of(self)
+    }
 }
 
 /// What every layer has: a name, the line it was made in, and whether it is trained.
 ///
 /// A copy is another layer: it shares no parameters with the first.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Common {
     /// Number that no other layer of this process has.
+    #[serde(skip, default = "next")]
     pub(crate) id: u64,
     pub(crate) name: Option<String>,
     pub(crate) trainable: bool,
+    /// A layer that was read has no line.
+    #[serde(skip, default = "unknown")]
     pub(crate) at: At,
 }
 
@@ -145,6 +170,10 @@ impl Clone for Common {
 fn next() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+fn unknown() -> At {
+    At::Unknown
 }
 
 /// Methods that every layer with a field `common` has.

@@ -1,8 +1,10 @@
 //! Normalisation with parameters and statistics of its own.
 
-use super::{Common, Context, Layer};
+use super::{Common, Context, Layer, LayerSpec, Specs};
+use crate::allowed::{Allowed, Setting};
 use crate::init::Init;
 use crate::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 
 /// Batch normalisation of the last axis. Training normalises by mean and variance of the batch and keeps running means
 /// of both (`mean`, `variance`); otherwise those are used. Parameters `gamma` and `beta`. A layer that is not trainable
@@ -12,7 +14,8 @@ use crate::tensor::Tensor;
 /// The running variance is of the batch divided by its number of elements, as in Keras.
 /// # Source
 /// Ioffe, Szegedy 2015
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct BatchNorm {
     momentum: f64,
     epsilon: f64,
@@ -44,7 +47,16 @@ impl Layer for BatchNorm {
     }
 
     fn build<'g>(&self, cx: &Context<'g>, x: Tensor<'g>) -> Tensor<'g> {
-        let Some(channels) = channels(cx, "batch_norm", &self.common, x) else {
+        let Some(channels) = channels(
+            cx,
+            "batch_norm",
+            &self.common,
+            x,
+            &[
+                ("epsilon", self.epsilon, Allowed::NotNegative),
+                ("momentum", self.momentum, Allowed::Share),
+            ],
+        ) else {
             return cx.graph().poison();
         };
         let gamma = cx.param("gamma", [channels], Init::Constant(1.0));
@@ -67,6 +79,10 @@ impl Layer for BatchNorm {
         normed.y
     }
 
+    fn spec(&self, _: &mut Specs) -> Option<LayerSpec> {
+        Some(LayerSpec::BatchNorm(self.clone()))
+    }
+
     fn common(&self) -> Option<&Common> {
         Some(&self.common)
     }
@@ -76,7 +92,8 @@ impl Layer for BatchNorm {
 ///
 /// # Source
 /// Ba, Kiros, Hinton 2016
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LayerNorm {
     epsilon: f64,
     pub(super) common: Common,
@@ -102,12 +119,22 @@ impl Layer for LayerNorm {
     }
 
     fn build<'g>(&self, cx: &Context<'g>, x: Tensor<'g>) -> Tensor<'g> {
-        let Some(channels) = channels(cx, "layer_norm", &self.common, x) else {
+        let Some(channels) = channels(
+            cx,
+            "layer_norm",
+            &self.common,
+            x,
+            &[("epsilon", self.epsilon, Allowed::NotNegative)],
+        ) else {
             return cx.graph().poison();
         };
         let gamma = cx.param("gamma", [channels], Init::Constant(1.0));
         let beta = cx.param("beta", [channels], Init::Zeros);
         x.layer_norm(gamma, beta, self.epsilon)
+    }
+
+    fn spec(&self, _: &mut Specs) -> Option<LayerSpec> {
+        Some(LayerSpec::LayerNorm(self.clone()))
     }
 
     fn common(&self) -> Option<&Common> {
@@ -119,7 +146,8 @@ impl Layer for LayerNorm {
 ///
 /// # Source
 /// Zhang, Sennrich 2019
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct RmsNorm {
     epsilon: f64,
     pub(super) common: Common,
@@ -145,11 +173,21 @@ impl Layer for RmsNorm {
     }
 
     fn build<'g>(&self, cx: &Context<'g>, x: Tensor<'g>) -> Tensor<'g> {
-        let Some(channels) = channels(cx, "rms_norm", &self.common, x) else {
+        let Some(channels) = channels(
+            cx,
+            "rms_norm",
+            &self.common,
+            x,
+            &[("epsilon", self.epsilon, Allowed::NotNegative)],
+        ) else {
             return cx.graph().poison();
         };
         let gamma = cx.param("gamma", [channels], Init::Constant(1.0));
         x / (x.square().keepdims().mean(-1) + self.epsilon).sqrt() * gamma
+    }
+
+    fn spec(&self, _: &mut Specs) -> Option<LayerSpec> {
+        Some(LayerSpec::RmsNorm(self.clone()))
     }
 
     fn common(&self) -> Option<&Common> {
@@ -157,14 +195,18 @@ impl Layer for RmsNorm {
     }
 }
 
-/// Size of the last axis of `x`, if it holds floats; else an error is recorded.
+/// Size of the last axis of `x`, if it holds floats and the settings can be; else an error is recorded.
 pub(super) fn channels<'g>(
     cx: &Context<'g>,
     op: &str,
     common: &Common,
     x: Tensor<'g>,
+    settings: &[Setting],
 ) -> Option<usize> {
     let ty = x.ty()?;
+    if !cx.graph().allows(op, common.at, settings) {
+        return None;
+    }
     let size = ty.shape.dims().last().copied().filter(|_| ty.dtype.is_float());
     if size.is_none() {
         let help = "pass a batch of rows of floats, such as `[rows, features]`";

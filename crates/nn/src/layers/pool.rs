@@ -1,14 +1,16 @@
 //! Pooling layers: windows, or everything, to one number per channel.
 
 use super::conv::{Pair, one, pair, sliding_methods};
-use super::{Common, Context, Layer};
+use super::{Common, Context, Layer, LayerSpec, Specs};
 use crate::tensor::Tensor;
 use crate::windows::Sliding;
+use serde::{Deserialize, Serialize};
 
 macro_rules! pools {
     ($($(#[$doc:meta])* $Pool:ident $kind:literal $method:ident $N:literal $Size:ty, $into:expr;)*) => {$(
         $(#[$doc])*
-        #[derive(Clone, Debug)]
+        #[derive(Clone, Debug, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
         pub struct $Pool {
             size: [usize; $N],
             sliding: Sliding<$N>,
@@ -33,6 +35,10 @@ macro_rules! pools {
 
             fn build<'g>(&self, _: &Context<'g>, x: Tensor<'g>) -> Tensor<'g> {
                 x.$method(self.size, self.sliding)
+            }
+
+            fn spec(&self, _: &mut Specs) -> Option<LayerSpec> {
+                Some(LayerSpec::$Pool(self.clone()))
             }
 
             fn common(&self) -> Option<&Common> {
@@ -71,7 +77,8 @@ macro_rules! globals {
         ///
         /// # Shapes
         /// `[rows, .., channels]` → `[rows, channels]`
-        #[derive(Clone, Debug)]
+        #[derive(Clone, Debug, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
         pub struct $Pool {
             pub(super) common: Common,
         }
@@ -99,6 +106,10 @@ macro_rules! globals {
                 }
                 let inner = crate::axes::AxisList::Some((1..ty.rank() as isize - 1).collect());
                 x.$method(inner)
+            }
+
+            fn spec(&self, _: &mut Specs) -> Option<LayerSpec> {
+                Some(LayerSpec::$Pool(self.clone()))
             }
 
             fn common(&self) -> Option<&Common> {

@@ -1,8 +1,9 @@
 //! Recurrent layers, as loops: the graph does not grow with the number of steps.
 
-use super::{Common, Context, Layer};
+use super::{Common, Context, Layer, LayerSpec, Specs};
 use crate::init::Init;
 use crate::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 
 macro_rules! recurrent {
     ($($(#[$doc:meta])* $Layer:ident $kind:literal $gates:literal $biases:expr, $run:expr;)*) => {$(
@@ -10,7 +11,8 @@ macro_rules! recurrent {
         ///
         /// # Shapes
         /// `[rows, steps, features]` → `[rows, units]`, or `[rows, steps, units]` with [`Self::sequences`]
-        #[derive(Clone, Debug)]
+        #[derive(Clone, Debug, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
         pub struct $Layer {
             units: usize,
             sequences: bool,
@@ -26,11 +28,13 @@ macro_rules! recurrent {
             }
 
             /// Gives the state after every step, not only the last.
+            #[doc(alias = "return_sequences")]
             pub fn sequences(self) -> $Layer {
                 $Layer { sequences: true, ..self }
             }
 
             /// Reads from the last step to the first.
+            #[doc(alias = "go_backwards")]
             pub fn backwards(self) -> $Layer {
                 $Layer { reverse: true, ..self }
             }
@@ -62,6 +66,10 @@ macro_rules! recurrent {
                 }
             }
 
+            fn spec(&self, _: &mut Specs) -> Option<LayerSpec> {
+                Some(LayerSpec::$Layer(self.clone()))
+            }
+
             fn common(&self) -> Option<&Common> {
                 Some(&self.common)
             }
@@ -89,6 +97,9 @@ fn forget(units: usize) -> Vec<f64> {
     (0..4 * units).map(|i| if i / units.max(1) == 1 { 1.0 } else { 0.0 }).collect()
 }
 
+/// Most units of a layer: their weights alone would take terabytes.
+const MOST: usize = 1 << 20;
+
 /// Features of the steps of `x`; else an error is recorded.
 fn sequence<'g>(
     cx: &Context<'g>,
@@ -99,12 +110,12 @@ fn sequence<'g>(
 ) -> Option<usize> {
     let ty = x.ty()?;
     let features = match ty.shape.dims() {
-        &[_, _, features] if units > 0 && ty.dtype.is_float() => Some(features),
+        &[_, _, features] if (1..=MOST).contains(&units) && ty.dtype.is_float() => Some(features),
         _ => None,
     };
     if features.is_none() {
         let message = format!("of {units} units takes sequences of floats, not {ty}");
-        let help = "pass `[rows, steps, features]`, to at least one unit";
+        let help = "pass `[rows, steps, features]`, to one unit or some more";
         cx.fail(kind, common.at, message, help);
     }
     features

@@ -1,12 +1,15 @@
 //! Layers that bring data to a usual range, without anything to train.
 
 use super::norm::channels;
-use super::{Common, Context, Layer};
+use super::{Common, Context, Layer, LayerSpec, Specs};
+use crate::allowed::Allowed;
 use crate::init::Init;
 use crate::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 
 /// `x · factor + offset`, such as pixels of `0..=255` to `0..=1`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Rescaling {
     factor: f64,
     offset: f64,
@@ -33,9 +36,18 @@ impl Layer for Rescaling {
 
     fn build<'g>(&self, cx: &Context<'g>, x: Tensor<'g>) -> Tensor<'g> {
         let Some(ty) = x.ty() else { return x };
+        let settings =
+            [("factor", self.factor, Allowed::Finite), ("offset", self.offset, Allowed::Finite)];
+        if !cx.graph().allows("rescaling", self.common.at, &settings) {
+            return cx.graph().poison();
+        }
         let x = if ty.dtype.is_float() { x } else { x.cast(cx.graph().float()) };
         let scaled = x * self.factor;
         if self.offset == 0.0 { scaled } else { scaled + self.offset }
+    }
+
+    fn spec(&self, _: &mut Specs) -> Option<LayerSpec> {
+        Some(LayerSpec::Rescaling(self.clone()))
     }
 
     fn common(&self) -> Option<&Common> {
@@ -45,7 +57,8 @@ impl Layer for Rescaling {
 
 /// Brings each feature, the last axis, to mean 0 and variance 1 of the data it was adapted to: statistics `mean` and
 /// `variance`, which training leaves alone. A feature that does not vary becomes 0.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Normalization {
     mean: Vec<f64>,
     variance: Vec<f64>,
@@ -92,7 +105,7 @@ impl Layer for Normalization {
     }
 
     fn build<'g>(&self, cx: &Context<'g>, x: Tensor<'g>) -> Tensor<'g> {
-        let Some(columns) = channels(cx, "normalization", &self.common, x) else {
+        let Some(columns) = channels(cx, "normalization", &self.common, x, &[]) else {
             return cx.graph().poison();
         };
         if self.mean.len() != columns || self.variance.len() != columns {
@@ -102,9 +115,23 @@ impl Layer for Normalization {
             cx.fail("normalization", self.common.at, message, help);
             return cx.graph().poison();
         }
+        let known = |(m, v): (&f64, &f64)| m.is_finite() && v.is_finite() && *v > 0.0;
+        if let Some(i) = self.mean.iter().zip(&self.variance).position(|pair| !known(pair)) {
+            let message = format!(
+                "has mean {} and variance {} of feature {i}",
+                self.mean[i], self.variance[i]
+            );
+            let help = "adapt it to finite numbers; variances are above 0";
+            cx.fail("normalization", self.common.at, message, help);
+            return cx.graph().poison();
+        }
         let mean = cx.stat("mean", [columns], Init::Values(self.mean.clone()));
         let variance = cx.stat("variance", [columns], Init::Values(self.variance.clone()));
         (x - mean) / variance.sqrt()
+    }
+
+    fn spec(&self, _: &mut Specs) -> Option<LayerSpec> {
+        Some(LayerSpec::Normalization(self.clone()))
     }
 
     fn common(&self) -> Option<&Common> {

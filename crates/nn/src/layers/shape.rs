@@ -1,13 +1,15 @@
 //! Layers that change the shape of rows.
 
-use super::{Common, Context, Layer};
+use super::{Common, Context, Layer, LayerSpec, Specs};
 use crate::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 
 /// Every row as one axis.
 ///
 /// # Shapes
 /// `[rows, a, b, ..]` → `[rows, a · b · ..]`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Flatten {
     pub(super) common: Common,
 }
@@ -34,6 +36,10 @@ impl Layer for Flatten {
         }
     }
 
+    fn spec(&self, _: &mut Specs) -> Option<LayerSpec> {
+        Some(LayerSpec::Flatten(self.clone()))
+    }
+
     fn common(&self) -> Option<&Common> {
         Some(&self.common)
     }
@@ -43,7 +49,8 @@ impl Layer for Flatten {
 ///
 /// # Shapes
 /// `[rows, ..]` → `[rows, shape..]`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Reshape {
     shape: Vec<usize>,
     pub(super) common: Common,
@@ -66,6 +73,10 @@ impl Layer for Reshape {
         let Some(ty) = x.ty() else { return x };
         let rows = ty.shape.dims().first().copied().unwrap_or(1);
         x.reshape([&[rows], self.shape.as_slice()].concat())
+    }
+
+    fn spec(&self, _: &mut Specs) -> Option<LayerSpec> {
+        Some(LayerSpec::Reshape(self.clone()))
     }
 
     fn common(&self) -> Option<&Common> {

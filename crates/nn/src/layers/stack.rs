@@ -1,6 +1,6 @@
 //! Layers that follow each other, and layers with a shortcut around them.
 
-use super::{Common, Context, Layer};
+use super::{Common, Context, Layer, LayerSpec, Specs};
 use crate::tensor::Tensor;
 use std::sync::Arc;
 
@@ -19,6 +19,10 @@ impl<L: Layer + ?Sized> Layer for Arc<L> {
     fn common(&self) -> Option<&Common> {
         (**self).common()
     }
+
+    fn spec(&self, specs: &mut Specs) -> Option<LayerSpec> {
+        (**self).spec(specs)
+    }
 }
 
 /// Layers that follow each other: the first is given the input, each other what the one before made.
@@ -31,7 +35,7 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Of a tuple of layers, an array of one kind, or a list of [`AnyLayer`].
+    /// Of a layer, a tuple of layers, an array of one kind, or a list of [`AnyLayer`].
     #[track_caller]
     pub fn new(layers: impl IntoLayers) -> Stack {
         Stack { layers: layers.into_layers(), common: Common::new() }
@@ -58,6 +62,11 @@ impl Layer for Stack {
         self.layers.iter().fold(x, |x, layer| layer.apply(cx, x))
     }
 
+    fn spec(&self, specs: &mut Specs) -> Option<LayerSpec> {
+        let (layers, common) = (specs.all(&self.layers)?, self.common.clone());
+        Some(LayerSpec::Stack { layers, common })
+    }
+
     fn common(&self) -> Option<&Common> {
         Some(&self.common)
     }
@@ -69,7 +78,7 @@ impl Layer for Stack {
 /// The layers keep the shape.
 #[derive(Debug)]
 pub struct Residual {
-    inner: Stack,
+    pub(super) inner: Stack,
     pub(super) common: Common,
 }
 
@@ -98,6 +107,11 @@ impl Layer for Residual {
         x + y
     }
 
+    fn spec(&self, specs: &mut Specs) -> Option<LayerSpec> {
+        let (layers, common) = (specs.all(&self.inner.layers)?, self.common.clone());
+        Some(LayerSpec::Residual { layers, common })
+    }
+
     fn common(&self) -> Option<&Common> {
         Some(&self.common)
     }
@@ -106,12 +120,18 @@ impl Layer for Residual {
 /// What a [`Stack`] is made of.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no list of layers",
-    note = "pass a tuple of layers, such as `(Dense::new(25).relu(), Dense::new(10))`; one layer as `(layer,)`",
+    note = "pass a layer, or a tuple of layers such as `(Dense::new(25).relu(), Dense::new(10))`",
     note = "tuples have up to 24 layers; longer stacks are nested or a `Vec<AnyLayer>`"
 )]
 pub trait IntoLayers {
     /// The layers in order.
     fn into_layers(self) -> Vec<AnyLayer>;
+}
+
+impl<L: Layer + 'static> IntoLayers for L {
+    fn into_layers(self) -> Vec<AnyLayer> {
+        vec![Arc::new(self)]
+    }
 }
 
 impl<L: Layer + 'static> IntoLayers for Vec<L> {

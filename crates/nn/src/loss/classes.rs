@@ -1,7 +1,10 @@
 //! Losses of probabilities.
 
-use super::{Loss, Task};
+use super::{Loss, LossSpec, Task};
+use crate::allowed::Allowed;
 use crate::tensor::Tensor;
+use eggrad_ir::At;
+use serde::{Deserialize, Serialize};
 
 /// Methods of losses with a field `logits`.
 macro_rules! from_logits {
@@ -24,6 +27,15 @@ macro_rules! from_logits {
             pub fn focal(self, gamma: f64) -> $Loss {
                 $Loss { focal: gamma, ..self }
             }
+
+            /// Whether the settings can be; else errors are recorded.
+            fn holds(&self, prediction: Tensor<'_>) -> bool {
+                let settings = [
+                    ("label_smoothing", self.smoothing, Allowed::Share),
+                    ("focal", self.focal, Allowed::NotNegative),
+                ];
+                prediction.graph().allows(&self.name(), At::Unknown, &settings)
+            }
         }
     )*};
 }
@@ -34,7 +46,8 @@ from_logits! { BinaryCrossentropy CategoricalCrossentropy SparseCategoricalCross
 ///
 /// # Shapes
 /// `[rows, ..]`, targets of the same shape
-#[derive(Clone, Copy, Debug, PartialEq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct BinaryCrossentropy {
     logits: bool,
     smoothing: f64,
@@ -57,7 +70,14 @@ impl Loss for BinaryCrossentropy {
         Task::Binary
     }
 
+    fn spec(&self) -> Option<LossSpec> {
+        Some(LossSpec::BinaryCrossentropy(*self))
+    }
+
     fn each<'g>(&self, prediction: Tensor<'g>, target: Tensor<'g>) -> Tensor<'g> {
+        if !self.holds(prediction) {
+            return prediction.graph().poison();
+        }
         let y = smoothed(target, self.smoothing, 2);
         let entropy = if self.logits {
             y * (-prediction).softplus() + (1.0 - y) * prediction.softplus()
@@ -76,7 +96,8 @@ impl Loss for BinaryCrossentropy {
 ///
 /// # Shapes
 /// `[rows, .., classes]`, targets of the same shape
-#[derive(Clone, Copy, Debug, PartialEq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CategoricalCrossentropy {
     logits: bool,
     smoothing: f64,
@@ -99,7 +120,14 @@ impl Loss for CategoricalCrossentropy {
         Task::Shares
     }
 
+    fn spec(&self) -> Option<LossSpec> {
+        Some(LossSpec::CategoricalCrossentropy(*self))
+    }
+
     fn each<'g>(&self, prediction: Tensor<'g>, target: Tensor<'g>) -> Tensor<'g> {
+        if !self.holds(prediction) {
+            return prediction.graph().poison();
+        }
         let y = smoothed(target, self.smoothing, classes(prediction));
         focal(entropy(prediction, y, self.logits), self.focal)
     }
@@ -114,7 +142,8 @@ impl Loss for CategoricalCrossentropy {
 ///
 /// # Shapes
 /// `[rows, .., classes]`, integers `[rows, ..]`
-#[derive(Clone, Copy, Debug, PartialEq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SparseCategoricalCrossentropy {
     logits: bool,
     smoothing: f64,
@@ -143,7 +172,14 @@ impl Loss for SparseCategoricalCrossentropy {
         Task::Classes { ignored: self.ignored }
     }
 
+    fn spec(&self) -> Option<LossSpec> {
+        Some(LossSpec::SparseCategoricalCrossentropy(*self))
+    }
+
     fn each<'g>(&self, prediction: Tensor<'g>, target: Tensor<'g>) -> Tensor<'g> {
+        if !self.holds(prediction) {
+            return prediction.graph().poison();
+        }
         let classes = classes(prediction);
         let y = smoothed(target.one_hot(classes), self.smoothing, classes);
         focal(entropy(prediction, y, self.logits), self.focal)
@@ -158,7 +194,8 @@ impl Loss for SparseCategoricalCrossentropy {
 ///
 /// # Shapes
 /// `[rows, .., classes]`, targets of the same shape
-#[derive(Clone, Copy, Debug, PartialEq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct KlDivergence {
     logits: bool,
 }
@@ -182,6 +219,10 @@ impl Loss for KlDivergence {
 
     fn task(&self) -> Task {
         Task::Shares
+    }
+
+    fn spec(&self) -> Option<LossSpec> {
+        Some(LossSpec::KlDivergence(*self))
     }
 
     fn each<'g>(&self, prediction: Tensor<'g>, target: Tensor<'g>) -> Tensor<'g> {

@@ -1,14 +1,17 @@
 //! Losses of numbers.
 
-use super::{Loss, Task};
+use super::{Loss, LossSpec, Task};
+use crate::allowed::Allowed;
 use crate::losses::EPSILON;
 use crate::tensor::Tensor;
+use eggrad_ir::At;
+use serde::{Deserialize, Serialize};
 use std::f64::consts::LN_2;
 
 macro_rules! distances {
     ($($(#[$doc:meta])* $Loss:ident $name:literal $task:expr, |$p:ident, $y:ident| $each:expr;)*) => {$(
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
         pub struct $Loss;
 
         impl Loss for $Loss {
@@ -18,6 +21,10 @@ macro_rules! distances {
 
             fn task(&self) -> Task {
                 $task
+            }
+
+            fn spec(&self) -> Option<LossSpec> {
+                Some(LossSpec::$Loss(*self))
             }
 
             fn each<'g>(&self, $p: Tensor<'g>, $y: Tensor<'g>) -> Tensor<'g> {
@@ -53,7 +60,8 @@ fn signs(y: Tensor<'_>) -> Tensor<'_> {
 ///
 /// # Source
 /// Huber 1964
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Huber {
     delta: f64,
 }
@@ -74,7 +82,15 @@ impl Loss for Huber {
         Task::Numbers
     }
 
+    fn spec(&self) -> Option<LossSpec> {
+        Some(LossSpec::Huber(*self))
+    }
+
     fn each<'g>(&self, prediction: Tensor<'g>, target: Tensor<'g>) -> Tensor<'g> {
+        let settings = [("delta", self.delta, Allowed::Positive)];
+        if !prediction.graph().allows("huber", At::Unknown, &settings) {
+            return prediction.graph().poison();
+        }
         let d = prediction - target;
         let far = (d.abs() - self.delta / 2.0) * self.delta;
         d.abs().le(self.delta).select(d.square() * 0.5, far)

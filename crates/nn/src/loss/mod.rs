@@ -6,6 +6,7 @@
 
 mod classes;
 mod distance;
+mod spec;
 
 pub use classes::{
     BinaryCrossentropy, CategoricalCrossentropy, KlDivergence, SparseCategoricalCrossentropy,
@@ -14,10 +15,12 @@ pub use distance::{
     HalfMeanSquaredError, Hinge, Huber, LogCosh, MeanAbsoluteError, MeanSquaredError, Poisson,
     SquaredHinge,
 };
+pub use spec::LossSpec;
 
+use crate::allowed::Allowed;
 use crate::graph::Graph;
 use crate::tensor::Tensor;
-use eggrad_ir::{DType, TensorType};
+use eggrad_ir::{At, DType, TensorType};
 use std::fmt;
 use std::sync::Arc;
 
@@ -80,6 +83,11 @@ pub trait Loss: fmt::Debug + Send + Sync {
         1.0
     }
 
+    /// The loss as data, which is saved with a model; `None` of one that is code.
+    fn spec(&self) -> Option<LossSpec> {
+        None
+    }
+
     /// This loss times `factor` in a sum of several.
     fn weighted(self, factor: f64) -> Weighted<Self>
     where
@@ -106,6 +114,10 @@ impl<L: Loss> Loss for Weighted<L> {
     }
 
     fn each<'g>(&self, prediction: Tensor<'g>, target: Tensor<'g>) -> Tensor<'g> {
+        let settings = [("weight", self.factor, Allowed::Finite)];
+        if !prediction.graph().allows(&self.name(), At::Unknown, &settings) {
+            return prediction.graph().poison();
+        }
         self.loss.each(prediction, target)
     }
 
@@ -115,6 +127,38 @@ impl<L: Loss> Loss for Weighted<L> {
 
     fn factor(&self) -> f64 {
         self.factor * self.loss.factor()
+    }
+
+    fn spec(&self) -> Option<LossSpec> {
+        let loss = Box::new(self.loss.spec()?);
+        Some(LossSpec::Weighted { loss, factor: self.factor })
+    }
+}
+
+/// To choose among losses when the program runs.
+impl<L: Loss + ?Sized> Loss for Arc<L> {
+    fn name(&self) -> String {
+        (**self).name()
+    }
+
+    fn task(&self) -> Task {
+        (**self).task()
+    }
+
+    fn each<'g>(&self, prediction: Tensor<'g>, target: Tensor<'g>) -> Tensor<'g> {
+        (**self).each(prediction, target)
+    }
+
+    fn probabilities<'g>(&self, prediction: Tensor<'g>) -> Tensor<'g> {
+        (**self).probabilities(prediction)
+    }
+
+    fn factor(&self) -> f64 {
+        (**self).factor()
+    }
+
+    fn spec(&self) -> Option<LossSpec> {
+        (**self).spec()
     }
 }
 
@@ -197,12 +241,22 @@ macro_rules! tuples {
 
 tuples! { A B C D E F }
 
+/// What a weighted loss is divided by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Weighing {
+    /// The sum of weights: twice the weight for all changes nothing.
+    #[default]
+    BySum,
+    /// The number of predictions that are not ignored, as in Keras.
+    ByRows,
+}
+
 /// The mean of one loss over a batch, and what its predictions count together.
 #[derive(Clone, Copy)]
 pub struct Mean<'g> {
-    /// `Σ weight · loss / Σ weight`, and 0 where nothing counts.
+    /// `Σ weight · loss`, divided as [`Weighing`] says, and 0 where nothing counts.
     pub loss: Tensor<'g>,
-    /// `Σ weight`; `None` where each prediction counts 1.
+    /// What it is divided by; `None` where that is the number of predictions.
     pub weight: Option<Tensor<'g>>,
     /// 1 for each prediction that counts and 0 for each that is ignored; `None` where all count.
     pub mask: Option<Tensor<'g>>,
@@ -214,7 +268,7 @@ pub fn mean_loss<'g>(
     loss: &dyn Loss,
     prediction: Tensor<'g>,
     target: Tensor<'g>,
-    weights: Option<Tensor<'g>>,
+    weights: Option<(Tensor<'g>, Weighing)>,
 ) -> Mean<'g> {
     let graph: &'g Graph = prediction.graph();
     let each = loss.each(prediction, target);
@@ -225,7 +279,7 @@ pub fn mean_loss<'g>(
         Task::Classes { ignored: None } | Task::Shares | Task::Binary | Task::Numbers => None,
     };
     let Some(ty) = each.ty() else { return Mean { loss: each, weight: None, mask } };
-    let rows = weights.map(|w| {
+    let rows = weights.map(|(w, _)| {
         let mut dims = vec![1; ty.rank()];
         if let (Some(first), Some(rows)) = (dims.first_mut(), ty.shape.dims().first()) {
             *first = *rows;
@@ -238,7 +292,13 @@ pub fn mean_loss<'g>(
         (None, Some(mask)) => mask,
         (Some(rows), Some(mask)) => rows * mask,
     };
-    let total = weight.sum(..);
+    let total = match (weights, mask) {
+        (Some((_, Weighing::ByRows)), None) => {
+            return Mean { loss: (each * weight).mean(), weight: None, mask };
+        }
+        (Some((_, Weighing::ByRows)), Some(mask)) => mask.sum(..),
+        (Some((_, Weighing::BySum)) | None, _) => weight.sum(..),
+    };
     // Where nothing counts, 0 and not 0/0.
     let mean = (each * weight).sum(..) / total.maximum(1e-30);
     Mean { loss: mean, weight: Some(total), mask }

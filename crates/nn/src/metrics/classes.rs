@@ -1,18 +1,23 @@
 //! Metrics of classes.
 
-use super::{Metric, Seen, count, masked, quotient};
+use super::{Metric, MetricSpec, Seen, masked, quotient};
 use crate::loss::Task;
 use crate::tensor::Tensor;
 use eggrad_ir::{At, DType};
+use serde::{Deserialize, Serialize};
 
 /// Share of predictions that are right: the class of the largest number, or, for binary targets, a probability above
 /// one half or not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Accuracy;
 
 impl Metric for Accuracy {
     fn name(&self) -> String {
         "accuracy".to_string()
+    }
+
+    fn spec(&self) -> Option<MetricSpec> {
+        Some(MetricSpec::Accuracy(*self))
     }
 
     fn sums<'g>(&self, seen: &Seen<'g>) -> Vec<Tensor<'g>> {
@@ -24,7 +29,7 @@ impl Metric for Accuracy {
             Task::Numbers => return vec![no_classes(seen, "accuracy")],
         };
         let hits = hits.cast(float);
-        vec![masked(seen, hits).sum(..), count(seen, hits)]
+        seen.mean_of(hits)
     }
 
     fn value(&self, sums: &[f64]) -> f64 {
@@ -41,6 +46,10 @@ impl Metric for TopKAccuracy {
         format!("top_{}_accuracy", self.0)
     }
 
+    fn spec(&self) -> Option<MetricSpec> {
+        Some(MetricSpec::TopKAccuracy { k: self.0 })
+    }
+
     fn sums<'g>(&self, seen: &Seen<'g>) -> Vec<Tensor<'g>> {
         let graph = seen.prediction.graph();
         let target = match seen.task {
@@ -48,13 +57,19 @@ impl Metric for TopKAccuracy {
             Task::Shares => seen.target.argmax(-1),
             Task::Binary | Task::Numbers => return vec![no_classes(seen, "top_k_accuracy")],
         };
+        if self.0 == 0 {
+            let message = "looks at no predictions";
+            let help = "ask for at least one, as `TopKAccuracy(5)`";
+            graph.record(eggrad_ir::TypeError::new("top_k_accuracy", At::Unknown, message, help));
+            return vec![graph.poison()];
+        }
         // Equal predictions count as right, as in Keras.
         let classes = size(seen.prediction);
         let truth = target.one_hot(classes);
         let own = (truth * seen.prediction).keepdims().sum(-1);
         let larger = seen.prediction.gt(own).cast(graph.float()).sum(-1);
         let hits = larger.lt(self.0 as f64).cast(graph.float());
-        vec![masked(seen, hits).sum(..), count(seen, hits)]
+        seen.mean_of(hits)
     }
 
     fn value(&self, sums: &[f64]) -> f64 {
@@ -63,12 +78,16 @@ impl Metric for TopKAccuracy {
 }
 
 /// How often each class (rows) was predicted as each class (columns); its value is the share on the diagonal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ConfusionMatrix;
 
 impl Metric for ConfusionMatrix {
     fn name(&self) -> String {
         "confusion_matrix".to_string()
+    }
+
+    fn spec(&self) -> Option<MetricSpec> {
+        Some(MetricSpec::ConfusionMatrix(*self))
     }
 
     fn sums<'g>(&self, seen: &Seen<'g>) -> Vec<Tensor<'g>> {
@@ -87,12 +106,16 @@ macro_rules! of_confusion {
         $(#[$doc])*
         ///
         /// Of two classes it is that of class 1, of more the mean over classes; 0 for a class of which there is nothing.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
         pub struct $Metric;
 
         impl Metric for $Metric {
             fn name(&self) -> String {
                 $name.to_string()
+            }
+
+            fn spec(&self) -> Option<MetricSpec> {
+                Some(MetricSpec::$Metric(*self))
             }
 
             fn sums<'g>(&self, seen: &Seen<'g>) -> Vec<Tensor<'g>> {
@@ -117,7 +140,7 @@ of_confusion! {
 
 /// Area under the curve of true against false positive rates, for binary targets or two classes: the probability that a
 /// positive is ranked above a negative, with probabilities in 200 bins of equal width.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Auc;
 
 /// Bins of probabilities.
@@ -126,6 +149,10 @@ const BINS: usize = 200;
 impl Metric for Auc {
     fn name(&self) -> String {
         "auc".to_string()
+    }
+
+    fn spec(&self) -> Option<MetricSpec> {
+        Some(MetricSpec::Auc(*self))
     }
 
     fn sums<'g>(&self, seen: &Seen<'g>) -> Vec<Tensor<'g>> {

@@ -1,14 +1,15 @@
 //! Metrics of numbers.
 
-use super::{Metric, Seen, count, masked, quotient};
+use super::{Metric, MetricSpec, Seen, count, masked, quotient};
 use crate::loss::Task;
 use crate::tensor::Tensor;
 use eggrad_ir::At;
+use serde::{Deserialize, Serialize};
 
 macro_rules! means {
     ($($(#[$doc:meta])* $Metric:ident $name:literal |$d:ident| $each:expr, |$mean:ident| $value:expr;)*) => {$(
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
         pub struct $Metric;
 
         impl Metric for $Metric {
@@ -16,10 +17,14 @@ macro_rules! means {
                 $name.to_string()
             }
 
+            fn spec(&self) -> Option<MetricSpec> {
+                Some(MetricSpec::$Metric(*self))
+            }
+
             fn sums<'g>(&self, seen: &Seen<'g>) -> Vec<Tensor<'g>> {
                 let Some($d) = difference(seen, $name) else { return vec![] };
                 let each = $each;
-                vec![masked(seen, each).sum(..), count(seen, each)]
+                seen.mean_of(each)
             }
 
             fn value(&self, sums: &[f64]) -> f64 {
@@ -43,12 +48,16 @@ means! {
 ///
 /// # Numerics
 /// The sums of a batch are `f32`: of targets whose mean is a thousand times their deviation, three digits are lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct R2;
 
 impl Metric for R2 {
     fn name(&self) -> String {
         "r2".to_string()
+    }
+
+    fn spec(&self) -> Option<MetricSpec> {
+        Some(MetricSpec::R2(*self))
     }
 
     fn sums<'g>(&self, seen: &Seen<'g>) -> Vec<Tensor<'g>> {

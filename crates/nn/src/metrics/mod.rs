@@ -3,9 +3,11 @@
 
 mod classes;
 mod distance;
+mod spec;
 
 pub use classes::{Accuracy, Auc, ConfusionMatrix, F1, Precision, Recall, TopKAccuracy};
 pub use distance::{Mae, Mse, R2, Rmse};
+pub use spec::MetricSpec;
 
 use crate::loss::Task;
 use crate::tensor::Tensor;
@@ -27,7 +29,42 @@ pub struct Seen<'g> {
     pub mask: Option<Tensor<'g>>,
 }
 
+impl<'g> Seen<'g> {
+    /// The two sums that a mean of `each` is made of: of it, where the target counts, and how many count. A metric whose
+    /// sums they are has the value `sums[0] / sums[1]`.
+    ///
+    /// # Shapes
+    /// a float for each target → two numbers
+    #[track_caller]
+    pub fn mean_of(&self, each: Tensor<'g>) -> Vec<Tensor<'g>> {
+        vec![masked(self, each).sum(..), count(self, each)]
+    }
+}
+
 /// A number made of sums over predictions.
+///
+/// ```
+/// use eggrad_nn::Tensor;
+/// use eggrad_nn::metrics::{Metric, Seen};
+///
+/// /// By how much predictions are too large.
+/// #[derive(Debug)]
+/// struct Bias;
+///
+/// impl Metric for Bias {
+///     fn name(&self) -> String {
+///         "bias".to_string()
+///     }
+///
+///     fn sums<'g>(&self, seen: &Seen<'g>) -> Vec<Tensor<'g>> {
+///         seen.mean_of(seen.prediction - seen.target)
+///     }
+///
+///     fn value(&self, sums: &[f64]) -> f64 {
+///         sums[0] / sums[1]
+///     }
+/// }
+/// ```
 pub trait Metric: fmt::Debug + Send + Sync {
     /// What it is called in a history.
     fn name(&self) -> String;
@@ -41,6 +78,11 @@ pub trait Metric: fmt::Debug + Send + Sync {
     /// Which output of the model it looks at.
     fn output(&self) -> usize {
         0
+    }
+
+    /// The metric as data, which is saved with a model; `None` of one that is code.
+    fn spec(&self) -> Option<MetricSpec> {
+        None
     }
 
     /// The same metric of another output of the model.
@@ -74,6 +116,34 @@ impl<M: Metric> Metric for OfOutput<M> {
 
     fn output(&self) -> usize {
         self.output
+    }
+
+    fn spec(&self) -> Option<MetricSpec> {
+        let metric = Box::new(self.metric.spec()?);
+        Some(MetricSpec::OfOutput { metric, output: self.output })
+    }
+}
+
+/// To choose among metrics when the program runs.
+impl<M: Metric + ?Sized> Metric for Arc<M> {
+    fn name(&self) -> String {
+        (**self).name()
+    }
+
+    fn sums<'g>(&self, seen: &Seen<'g>) -> Vec<Tensor<'g>> {
+        (**self).sums(seen)
+    }
+
+    fn value(&self, sums: &[f64]) -> f64 {
+        (**self).value(sums)
+    }
+
+    fn output(&self) -> usize {
+        (**self).output()
+    }
+
+    fn spec(&self) -> Option<MetricSpec> {
+        (**self).spec()
     }
 }
 

@@ -1,11 +1,14 @@
 //! Adam, in the conventions of several frameworks.
 
 use super::gradients::Gradients;
-use super::step::{Allowed, Step};
+use super::step::Step;
+use crate::allowed::Allowed;
 use crate::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 
 /// Which square root of Adam's second moment ε is added to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum EpsilonMode {
     /// To that of the corrected moment, as in the paper's algorithm 1 and in PyTorch:
     /// `lr · m̂ / (sqrt(v̂) + ε)` with `m̂ = m/(1-β₁ᵗ)` and `v̂ = v/(1-β₂ᵗ)`.
@@ -25,7 +28,8 @@ pub enum EpsilonMode {
 /// # Source
 /// Kingma and Ba 2015, algorithm 1; the decay: Loshchilov and Hutter 2019, algorithm 2
 #[doc(alias = "AdamW")]
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Adam {
     /// Step size, initial value of the state `adam.learning_rate`.
     pub learning_rate: f64,

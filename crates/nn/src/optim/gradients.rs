@@ -1,12 +1,14 @@
 //! What happens to gradients before an optimizer sees them.
 
 use super::schedule::Schedule;
-use super::step::{Allowed, Hyper};
+use crate::allowed::{Allowed, Setting};
 use crate::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 
 /// What happens to gradients before an optimizer sees them: they are averaged over several runs, then the penalty on
 /// weights is added, then they are clipped. Nothing by default.
-#[derive(Clone, Copy, Debug, PartialEq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Gradients {
     /// Factor λ of the penalty `λ · Σ w²`, whose gradient `2λw` is added to that of each weight.
     pub l2: f64,
@@ -31,7 +33,7 @@ fn is_weight(path: &str) -> bool {
 
 impl Gradients {
     /// What the numbers have to be.
-    pub(super) fn hypers(&self) -> Vec<Hyper> {
+    pub(super) fn hypers(&self) -> Vec<Setting> {
         let mut hypers = vec![("l2", self.l2, Allowed::NotNegative)];
         hypers.extend(self.clip_value.map(|c| ("clip_value", c, Allowed::Positive)));
         hypers.extend(self.clip_global_norm.map(|c| ("clip_global_norm", c, Allowed::Positive)));

@@ -1,15 +1,18 @@
 //! Steps of one size in the direction of a mean gradient.
 
 use super::gradients::Gradients;
-use super::step::{Allowed, Step};
+use super::step::Step;
+use crate::allowed::Allowed;
 use crate::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 
 /// Lion: `p ← p - lr · (sign(β₁m + (1-β₁)g) + decay · p)`, then `m ← β₂m + (1-β₂)g`. States: `lion.learning_rate`, and
 /// `lion.m.…` per parameter. Its steps are larger than Adam's: a third to a tenth of the learning rate fits.
 ///
 /// # Source
 /// Chen et al. 2023, algorithm 2
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Lion {
     /// Step size, initial value of the state `lion.learning_rate`.
     pub learning_rate: f64,

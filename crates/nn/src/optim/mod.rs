@@ -11,6 +11,7 @@ mod lion;
 mod scaled;
 mod schedule;
 mod sgd;
+mod spec;
 mod step;
 
 pub use adam::{Adam, EpsilonMode};
@@ -19,6 +20,7 @@ pub use lion::Lion;
 pub use scaled::{Adagrad, RmsProp};
 pub use schedule::{Decay, Schedule};
 pub use sgd::Sgd;
+pub use spec::OptimizerSpec;
 
 use crate::tensor::Tensor;
 use std::fmt;
@@ -27,6 +29,10 @@ use std::fmt;
 ///
 /// An optimizer of one's own takes [`crate::Graph::params`], declares its memory with [`crate::Graph::state`], and
 /// writes both with [`crate::Graph::write`]; [`crate::Graph::guard`] keeps them as they are when the loss is not finite.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no optimizer",
+    note = "pass one such as `Adam::new(1e-3)`; to choose when the program runs, a `Box<dyn Optimizer>`"
+)]
 pub trait Optimizer: fmt::Debug + Send + Sync {
     /// What its states are called: the learning rate is `name.learning_rate`.
     fn name(&self) -> &str;
@@ -34,6 +40,11 @@ pub trait Optimizer: fmt::Debug + Send + Sync {
     /// How the learning rate changes; the number of steps taken is the state `name.step`.
     fn schedule(&self) -> Schedule {
         Schedule::default()
+    }
+
+    /// The optimizer as data, which is saved with a model; `None` of one that is code.
+    fn spec(&self) -> Option<OptimizerSpec> {
+        None
     }
 
     /// Adds the step.
@@ -50,6 +61,10 @@ impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
         (**self).schedule()
     }
 
+    fn spec(&self) -> Option<OptimizerSpec> {
+        (**self).spec()
+    }
+
     fn minimize_loss(&self, loss: Tensor<'_>) {
         (**self).minimize_loss(loss);
     }
@@ -64,6 +79,10 @@ macro_rules! optimizers {
 
             fn schedule(&self) -> Schedule {
                 self.gradients.schedule
+            }
+
+            fn spec(&self) -> Option<OptimizerSpec> {
+                Some(OptimizerSpec::$Optimizer(*self))
             }
 
             #[track_caller]

@@ -1,15 +1,18 @@
 //! Optimizers that divide each gradient by the size it used to have.
 
 use super::gradients::Gradients;
-use super::step::{Allowed, Step};
+use super::step::Step;
+use crate::allowed::Allowed;
 use crate::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 
 /// RMSProp: `v ← ρv + (1-ρ)g²`, `p ← p - lr · g / sqrt(v + ε)`. States: `rmsprop.learning_rate`, and `rmsprop.v.…` per
 /// parameter.
 ///
 /// # Source
 /// Tieleman and Hinton 2012, lecture 6e, with ε inside the root as in Keras
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct RmsProp {
     /// Step size, initial value of the state `rmsprop.learning_rate`.
     pub learning_rate: f64,
@@ -65,7 +68,8 @@ impl RmsProp {
 ///
 /// # Source
 /// Duchi, Hazan and Singer 2011, the diagonal form, with ε inside the root as in Keras
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Adagrad {
     /// Step size, initial value of the state `adagrad.learning_rate`.
     pub learning_rate: f64,

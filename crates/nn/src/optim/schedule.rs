@@ -1,12 +1,14 @@
 //! How the learning rate changes from step to step, computed in the step itself.
 
 use crate::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
 
 /// A factor of the learning rate that depends on the number of finished steps: a rise from 0 at first, if wanted, then
 /// what is called a decay. The state `name.learning_rate` stays what the factor multiplies, so that it can still be
 /// changed between steps. 1 by default.
-#[derive(Clone, Copy, Debug, PartialEq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Schedule {
     /// Steps in which the factor rises from 0 to 1 in equal parts.
     pub warmup: u64,
@@ -15,7 +17,8 @@ pub struct Schedule {
 }
 
 /// How the learning rate falls.
-#[derive(Clone, Copy, Debug, PartialEq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Decay {
     /// Not at all.
     #[default]

@@ -1,9 +1,11 @@
 //! Gradient descent, with momentum or without.
 
 use super::gradients::Gradients;
-use super::step::{Allowed, Step};
+use super::step::Step;
+use crate::allowed::Allowed;
 use crate::tensor::Tensor;
 use eggrad_ir::{At, TypeError};
+use serde::{Deserialize, Serialize};
 
 /// Gradient descent.
 ///
@@ -13,7 +15,8 @@ use eggrad_ir::{At, TypeError};
 ///
 /// # Source
 /// Polyak 1964; Sutskever et al. 2013, equations 1 to 4, in the form of Keras
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Sgd {
     /// Step size, initial value of the state `sgd.learning_rate`.
     pub learning_rate: f64,

@@ -1,6 +1,7 @@
 //! What every optimizer does around its formula.
 
 use super::gradients::{Graded, Gradients};
+use crate::allowed::{Allowed, Setting};
 use crate::graph::Graph;
 use crate::init::Init;
 use crate::tensor::Tensor;
@@ -9,38 +10,6 @@ use std::cell::Cell;
 
 /// Prefixes of the states of all optimizers.
 const NAMES: [&str; 5] = ["adam", "sgd", "rmsprop", "adagrad", "lion"];
-
-/// Which numbers a hyper-parameter may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Allowed {
-    /// Any finite number of at least 0.
-    NotNegative,
-    /// Any finite number above 0.
-    Positive,
-    /// `0 <= x < 1`
-    BelowOne,
-}
-
-/// A hyper-parameter: its name, its value, and what it may be.
-pub(super) type Hyper = (&'static str, f64, Allowed);
-
-impl Allowed {
-    fn holds(self, x: f64) -> bool {
-        match self {
-            Allowed::NotNegative => x.is_finite() && x >= 0.0,
-            Allowed::Positive => x.is_finite() && x > 0.0,
-            Allowed::BelowOne => (0.0..1.0).contains(&x),
-        }
-    }
-
-    fn text(self) -> &'static str {
-        match self {
-            Allowed::NotNegative => "a finite number of at least 0",
-            Allowed::Positive => "a finite number above 0",
-            Allowed::BelowOne => "at least 0 and below 1",
-        }
-    }
-}
 
 /// A train step being written.
 pub(super) struct Step<'g> {
@@ -69,20 +38,14 @@ impl<'g> Step<'g> {
         loss: Tensor<'g>,
         rate: f64,
         gradients: &Gradients,
-        hypers: &[Hyper],
+        hypers: &[Setting],
     ) -> Option<Step<'g>> {
         let at = At::here();
         let graph = loss.graph();
-        let mut valid = true;
-        let first: [Hyper; 1] = [("learning_rate", rate, Allowed::NotNegative)];
-        for &(hyper, value, allowed) in first.iter().chain(hypers).chain(&gradients.hypers()) {
-            if !allowed.holds(value) {
-                let message = format!("cannot have the {hyper} {value}");
-                let help = format!("{hyper} is {}", allowed.text());
-                graph.record(TypeError::new(name, at, message, help));
-                valid = false;
-            }
-        }
+        let first: [Setting; 1] = [("learning_rate", rate, Allowed::NotNegative)];
+        let hypers: Vec<Setting> =
+            first.iter().chain(hypers).chain(&gradients.hypers()).copied().collect();
+        let valid = graph.allows(name, at, &hypers);
         loss.id()?;
         let states = graph.params();
         let named = states.into_iter().filter_map(|p| Some((p, graph.state_name(p)?)));
@@ -92,8 +55,9 @@ impl<'g> Step<'g> {
             let message = "is called on a graph that has a train step";
             (message.to_string(), "add losses up and minimize their sum once")
         } else if params.is_empty() {
-            let help = "declare parameters with `param` or layers before it";
-            ("finds no parameters".to_string(), help)
+            let help =
+                "declare parameters with `param` or layers before it, and train at least one";
+            ("finds no parameters to train".to_string(), help)
         } else {
             gradients.misfit(&names).unwrap_or_default()
         };
