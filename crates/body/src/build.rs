@@ -90,8 +90,11 @@ impl Body {
         self.unary(UnaryInst::Neg, a)
     }
 
-    /// `|a|`
-    pub fn abs(&mut self, a: Value) -> Value {
+    /// `|a|`; of `-b` or `|b|` it is that of `b`.
+    pub fn abs(&mut self, mut a: Value) -> Value {
+        while let Inst::Unary(UnaryInst::Neg | UnaryInst::Abs, b) = self.insts()[a.0 as usize] {
+            a = b;
+        }
         self.unary(UnaryInst::Abs, a)
     }
 

@@ -22,7 +22,7 @@ static TUNING: Tuning = Tuning {
     mixes: false,
     copies: |size| match size {
         0..=8 => 4,
-        9..=40 => 2,
+        9..=140 => 2,
         _ => 1,
     },
     repeated: 32,

@@ -41,7 +41,7 @@ static AVX512: Tuning = Tuning {
     mixes: true,
     copies: |size| match size {
         0..=8 => 4,
-        9..=60 => 2,
+        9..=140 => 2,
         _ => 1,
     },
     repeated: 400,
