@@ -3,6 +3,7 @@
 
 use crate::condition::Condition;
 use crate::draws::Draws;
+use crate::facts::rebuild;
 use crate::rules::Rule;
 use crate::sides::{Counterexample, Sides};
 use crate::terms::{Among, draw_left};
@@ -52,7 +53,7 @@ pub(crate) fn meet(
                 continue;
             }
             let sides = rule.sides(&mut egraph, left, &subst);
-            egraph.rebuild();
+            rebuild(&mut egraph);
             let Some((l, r)) = sides else {
                 match egraph.analysis.conflict.is_some() {
                     true => return Some(Met::Misfit),

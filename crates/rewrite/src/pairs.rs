@@ -6,7 +6,7 @@
 
 use crate::build::{constant, elementwise, expand_to, facts};
 use crate::condition::Condition;
-use crate::facts::{Data, Egraph};
+use crate::facts::{Data, Egraph, rebuild};
 use crate::fit::has_function;
 use crate::language::{Head, Term};
 use crate::normal::{Form, Forms, Product, write, write_product};
@@ -153,7 +153,7 @@ impl Pairs {
                 numbers.entry((number, dtype)).or_insert_with(add);
             }
         }
-        egraph.rebuild();
+        rebuild(egraph);
         numbers
     }
 

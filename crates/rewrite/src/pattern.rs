@@ -15,7 +15,7 @@ pub(crate) enum Expr {
 }
 
 /// Functions of axes, types and constants, on right sides only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Attribute {
     Union,
     Minus,
@@ -108,23 +108,27 @@ pub(crate) fn commuted(expr: &Expr) -> Vec<Expr> {
 /// As [`commuted`], where a renaming counts that conditions on `told_apart` or the sides in `result` would notice.
 pub(crate) fn commuted_for(expr: &Expr, result: &[&Expr], told_apart: &[Var]) -> Vec<Expr> {
     let results: Vec<Vec<Expr>> = result.iter().map(|r| orders(r)).collect();
-    let mut seen: Vec<String> = vec![];
-    let mut different = |expr: &Expr| {
+    let mut seen: Vec<Vec<Token<'_>>> = vec![];
+    let all = orders(expr);
+    let different = |way| {
         let mut names = BTreeMap::new();
-        let mut key = shape_of(expr, &mut names);
+        let mut key = shape_of(way, &mut names);
         for ways in &results {
             let least = ways.iter().map(|way| shape_of(way, &mut names.clone())).min();
-            key.extend(least);
+            key.extend(least.unwrap_or_default());
         }
         for var in told_apart {
-            key += &shape_of(&Expr::Var(*var), &mut names);
+            let next = names.len();
+            key.push(Token::Var(*names.entry(*var).or_insert(next)));
         }
-        !seen.contains(&key) && {
+        let new = !seen.contains(&key);
+        if new {
             seen.push(key);
-            true
         }
+        new
     };
-    orders(expr).into_iter().filter(|e| different(e)).collect()
+    let kept: Vec<bool> = all.iter().map(different).collect();
+    all.into_iter().zip(kept).filter_map(|(way, kept)| kept.then_some(way)).collect()
 }
 
 /// The expression with the operands of commutative ops in every order.
@@ -149,23 +153,35 @@ fn orders(expr: &Expr) -> Vec<Expr> {
     lists.into_iter().map(|list| Expr::Term(head.clone(), list)).collect()
 }
 
-/// Text of an expression in which variables are numbered as they come.
-fn shape_of(expr: &Expr, names: &mut BTreeMap<Var, usize>) -> String {
-    match expr {
-        Expr::Var(var) => {
-            let next = names.len();
-            format!("?{}", names.entry(*var).or_insert(next))
-        }
-        Expr::Number(value) => format!("{}", value.to_f64()),
-        Expr::Term(head, args) => {
-            let args: Vec<String> = args.iter().map(|a| shape_of(a, names)).collect();
-            format!("({head:?} {})", args.join(" "))
-        }
-        Expr::Attribute(function, args) => {
-            let args: Vec<String> = args.iter().map(|a| shape_of(a, names)).collect();
-            format!("({function:?} {})", args.join(" "))
-        }
+/// What an expression is made of, in the order it is written in; variables are numbered as they come.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Token<'e> {
+    Var(usize),
+    /// Bits of a number.
+    Number(u64),
+    Term(&'e Head),
+    Attribute(Attribute),
+    End,
+}
+
+fn shape_of<'e>(expr: &'e Expr, names: &mut BTreeMap<Var, usize>) -> Vec<Token<'e>> {
+    fn write<'e>(expr: &'e Expr, names: &mut BTreeMap<Var, usize>, out: &mut Vec<Token<'e>>) {
+        let (token, args) = match expr {
+            Expr::Var(var) => {
+                let next = names.len();
+                return out.push(Token::Var(*names.entry(*var).or_insert(next)));
+            }
+            Expr::Number(value) => return out.push(Token::Number(value.to_f64().to_bits())),
+            Expr::Term(head, args) => (Token::Term(head), args),
+            Expr::Attribute(function, args) => (Token::Attribute(*function), args),
+        };
+        out.push(token);
+        args.iter().for_each(|arg| write(arg, names, out));
+        out.push(Token::End);
     }
+    let mut out = vec![];
+    write(expr, names, &mut out);
+    out
 }
 
 pub(crate) fn left_side(expr: &Expr) -> LeftSide {

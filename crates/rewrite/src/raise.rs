@@ -5,7 +5,7 @@ use crate::build::{
     add, axes_leaf, constant, expand_to, facts, make, positional, rename, sum, type_leaf,
 };
 use crate::domains::Domains;
-use crate::facts::{Context, Egraph, Facts};
+use crate::facts::{Context, Egraph, Facts, rebuild};
 use crate::interval::dtype_bounds;
 use crate::language::{Head, Opaque, Term};
 use crate::rational::Rational;
@@ -90,7 +90,7 @@ pub(crate) fn raise_as(
         }
     }
     raiser.egraph.analysis.log = None;
-    raiser.egraph.rebuild();
+    rebuild(&mut raiser.egraph);
     let Raiser { naming, egraph, classes, .. } = raiser;
     Raised { egraph, naming, classes, terms, written }
 }

@@ -4,7 +4,7 @@
 //! class than the deepest pattern, and conditions ask for facts of what was matched.
 
 use crate::affine::Folding;
-use crate::facts::Egraph;
+use crate::facts::{Egraph, rebuild};
 use crate::language::{Head, Term};
 use crate::meet::Moves;
 use crate::normal::{Forms, Written, unite};
@@ -156,11 +156,11 @@ pub(crate) fn saturate(
                     new = true;
                 }
                 if egraph.total_size() > most {
-                    egraph.rebuild();
+                    rebuild(egraph);
                     break 'rounds Stop::Nodes { rule: rule.name.clone() };
                 }
             }
-            egraph.rebuild();
+            rebuild(egraph);
             let list = egraph.analysis.changed.take().unwrap_or_default();
             classes = affected(egraph, &list, sides.depth);
             near.extend(list);
@@ -174,7 +174,7 @@ pub(crate) fn saturate(
         if !changed {
             for _ in 0..MOVES {
                 let new = moves.extend(egraph);
-                egraph.rebuild();
+                rebuild(egraph);
                 changed |= new > 0;
                 if new == 0 || egraph.total_size() > most {
                     break;
@@ -184,14 +184,14 @@ pub(crate) fn saturate(
         if !changed {
             let mut forms = Forms::of(egraph);
             let united = unite(egraph, &forms, &mut written) > 0;
-            egraph.rebuild();
+            rebuild(egraph);
             if united {
                 forms = Forms::of(egraph);
             }
             let paired = pairs.extend(egraph, &forms) > 0;
-            egraph.rebuild();
+            rebuild(egraph);
             let folded = folding.fold(egraph);
-            egraph.rebuild();
+            rebuild(egraph);
             if folded > 0 {
                 *counts.entry(Pass::LinearFolding.name().to_string()).or_insert(0) += folded;
             }

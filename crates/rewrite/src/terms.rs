@@ -4,7 +4,7 @@ use crate::axes::{Axis, AxisSet};
 use crate::build::{add, axes_leaf, constant, make, type_leaf};
 use crate::condition::Asks;
 use crate::draws::Draws;
-use crate::facts::{Context, Egraph};
+use crate::facts::{Context, Egraph, rebuild};
 use crate::language::{Head, Opaque};
 use crate::rational::Rational;
 use crate::rules::{Rule, instantiate};
@@ -60,7 +60,7 @@ pub(crate) fn draw_left(
     }
     let typed = drawer.leaf(dtype, &AxisSet::empty(), None);
     let left = instantiate(&mut drawer.egraph, &rule.left, &subst, typed)?;
-    drawer.egraph.rebuild();
+    rebuild(&mut drawer.egraph);
     Some(Drawn { egraph: drawer.egraph, left, variables })
 }
 

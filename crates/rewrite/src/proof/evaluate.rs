@@ -4,7 +4,7 @@ use crate::axes::Axis;
 use crate::build::facts;
 use crate::copy::declare;
 use crate::extract::{Candidate, Classes, Price};
-use crate::facts::{Context, Data, Egraph};
+use crate::facts::{Context, Data, Egraph, rebuild};
 use crate::language::Term;
 use crate::lower::Lowerer;
 use crate::proof::terms::{TermId, Terms};
@@ -60,7 +60,7 @@ pub(crate) fn values(
             candidates.push(vec![Candidate { term, price: Price::default(), children: vec![] }]);
         }
     }
-    egraph.rebuild();
+    rebuild(&mut egraph);
     let sizes = small_sizes(graph, &raised.naming);
     let classes = Classes { ids: classes, places, candidates, roots: vec![] };
     let hints = HashMap::new();

@@ -8,7 +8,7 @@
 use crate::build::facts;
 use crate::choose::lower_forms;
 use crate::domains::{Domains, applies_functions};
-use crate::facts::Data;
+use crate::facts::{Data, rebuild};
 use crate::language::{Kind, Term};
 use crate::pattern::LeftSide;
 use crate::proof::evaluate::{difference, values};
@@ -227,7 +227,7 @@ impl<'a> Checker<'a> {
 
     /// Checks one step and makes its sides equal.
     fn step(&mut self, number: usize, step: &Step) -> Result<(), String> {
-        self.raised.egraph.rebuild();
+        rebuild(&mut self.raised.egraph);
         match step.class {
             Some(_) => self.rule(step)?,
             None => self.pass(number, step)?,
@@ -261,7 +261,7 @@ impl<'a> Checker<'a> {
             };
             let egraph = &mut self.raised.egraph;
             egraph.union(left, right);
-            egraph.rebuild();
+            rebuild(egraph);
             let whole = egraph.find(left);
             let sides = [self.find(step.left), self.find(step.right)];
             return match sides == [Some(whole); 2] {
@@ -329,7 +329,7 @@ impl<'a> Checker<'a> {
         let Some(right) = self.put(step.right) else {
             return Err("has no right side".into());
         };
-        self.raised.egraph.rebuild();
+        rebuild(&mut self.raised.egraph);
         let egraph = &self.raised.egraph;
         let (Data::Tensor(a), Data::Tensor(b)) = (&egraph[left].data, &egraph[right].data) else {
             return Err("is about no values".into());
@@ -360,7 +360,7 @@ impl<'a> Checker<'a> {
 
     /// The classes of the chosen forms of all roots, which must be equal to the roots as written.
     fn proved(&mut self, graph: &Graph, chosen: &Chosen) -> Result<Vec<Option<Id>>, String> {
-        self.raised.egraph.rebuild();
+        rebuild(&mut self.raised.egraph);
         if chosen.roots.len() != graph.roots().count() {
             return Err("it has other outputs".into());
         }
