@@ -150,7 +150,8 @@ impl Executable {
     }
 
     /// Computes outputs and new states from inputs and states; what depends on frozen states alone, when their version
-    /// is another than in the last run with this workspace. Allocates nothing unless it fails.
+    /// is another than in the last run with this workspace. Allocates nothing unless it fails. The calling thread's stack
+    /// needs a mebibyte at most, for parts of the operands of large products.
     ///
     /// # Errors
     /// See [`RunError`]. Arguments are checked before anything is computed; if the guarded value is not finite, outputs

@@ -226,3 +226,17 @@ fn large_products() {
         }
     }
 }
+
+/// What products keep on the stack fits into a thread with little of it.
+#[test]
+fn a_stack_of_one_mebibyte_is_enough() {
+    let work = || {
+        for (dtype, layout) in [(DType::F32, Layout::Transposed), (DType::F64, Layout::Plain)] {
+            let size = (330, 40, 530);
+            let (kind, args) = product(&[], size, dtype, (layout, layout), Epilogue::Bias);
+            check(&format!("{dtype:?} {layout:?}"), kind, &args);
+        }
+    };
+    let thread = std::thread::Builder::new().stack_size(1 << 20).spawn(work).expect("a thread");
+    thread.join().expect("products");
+}
